@@ -1,0 +1,172 @@
+"""The messages between producers and workers: versioned, frozen, the same in every process of a rolling upgrade.
+
+Producers never judge content; what is malformed is found by the worker, whoever sent it. So documents travel as they
+are: as text where they are UTF-8, else as base64.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic.functional_validators import AfterValidator
+
+from shared.documents import Document, Sha256, content_sha256
+from shared.ids import Stage
+
+SCHEMA_VERSION: Final = 1
+
+
+class Origin(StrEnum):
+    """Who sent an output, and so how much its time is worth."""
+
+    PIPELINE = "pipeline"
+    BACKFILL = "backfill"
+    REPAIR = "repair"
+    REPLAY = "replay"
+
+
+class Prefer(StrEnum):
+    """Which side wins where an output of a backfill or repair differs from rows that it may not overwrite."""
+
+    FILES = "files"
+    ROWS = "rows"
+
+
+def _is_utc(moment: datetime) -> datetime:
+    if moment.utcoffset() != timedelta(0):
+        raise ValueError("must be UTC")
+    return moment
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_is_utc)]
+Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DocumentBody(_Frozen):
+    """A document as it travels: `text` where its bytes are UTF-8, else `base64`."""
+
+    name: str
+    text: str | None = None
+    base64: str | None = None
+
+    @model_validator(mode="after")
+    def _one_encoding(self) -> Self:
+        if (self.text is None) == (self.base64 is None):
+            raise ValueError("a document carries either text or base64")
+        return self
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """Return the body that carries `document`."""
+        try:
+            return cls(name=document.name, text=document.content.decode())
+        except UnicodeDecodeError:
+            return cls(name=document.name, base64=base64.b64encode(document.content).decode("ascii"))
+
+    def document(self) -> Document:
+        """Return the document that this body carries; raises ValueError where its base64 is broken."""
+        if self.text is not None:
+            return Document(self.name, self.text.encode())
+        return Document(self.name, base64.b64decode(self.base64 or "", validate=True))
+
+
+class Expectation(_Frozen):
+    """The ledger state that a repair is based on; `content_sha256` is None where there was no entry."""
+
+    content_sha256: Sha256Text | None
+    produced_at: Utc | None = None
+
+
+class OutputBody(_Frozen):
+    """One stage's output: its documents, when it was produced, and what it replaces."""
+
+    stage: Stage
+    documents: tuple[DocumentBody, ...]
+    produced_at: Utc
+    content_sha256: Sha256Text
+    mends: Sha256Text | None = None
+    expects: Expectation | None = None
+
+    @classmethod
+    def of(
+        cls,
+        stage: Stage,
+        documents: tuple[Document, ...],
+        produced_at: datetime,
+        *,
+        mends: Sha256 | None = None,
+        expects: Expectation | None = None,
+    ) -> Self:
+        """Return the body that carries `documents` of `stage`, with their hash."""
+        return cls(
+            stage=stage,
+            documents=tuple(DocumentBody.of(document) for document in documents),
+            produced_at=produced_at,
+            content_sha256=content_sha256(documents),
+            mends=mends,
+            expects=expects,
+        )
+
+
+class Hints(_Frozen):
+    """What the sender believes; the worker prefers what the documents themselves say."""
+
+    user_id: str | None = None
+    company_id: str | None = None
+    company_name: str | None = None
+    document_name: str | None = None
+    document_url: str | None = None
+    stages_at_source: tuple[Stage, ...] | None = None
+
+
+class _Envelope(_Frozen):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    publisher: str
+    published_at: Utc
+
+
+class StageOutputsMessage(_Envelope):
+    """The outputs of one or more stages of one run."""
+
+    kind: Literal["stage_outputs"] = "stage_outputs"
+    origin: Origin
+    batch_id: str
+    wants_receipt: bool = False
+    prefer: Prefer | None = None
+    outputs: Annotated[tuple[OutputBody, ...], Field(min_length=1)]
+    hints: Hints = Hints()
+
+
+class RunStarted(_Envelope):
+    """A pipeline began (or began again) to work on a run."""
+
+    kind: Literal["run_started"] = "run_started"
+    occurred_at: Utc
+    hints: Hints = Hints()
+
+
+class RunFailed(_Envelope):
+    """A pipeline gave up on a run."""
+
+    kind: Literal["run_failed"] = "run_failed"
+    occurred_at: Utc
+    error: str
+    hints: Hints = Hints()
+
+
+Message = Annotated[StageOutputsMessage | RunStarted | RunFailed, Field(discriminator="kind")]
+message_adapter: TypeAdapter[StageOutputsMessage | RunStarted | RunFailed] = TypeAdapter(Message)
+
+
+def to_wire(message: StageOutputsMessage | RunStarted | RunFailed) -> dict[str, Any]:
+    """Return the message as plain JSON values; what is None is left out."""
+    return message.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,51 @@
+"""Documents: the files that a stage leaves in its folder, as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, NewType
+
+from natsort import natsort_keygen
+
+#: Lower-case hexadecimal SHA-256.
+Sha256 = NewType("Sha256", str)
+
+_LENGTH_BYTES: Final = 8
+_natural_key = lru_cache(maxsize=4096)(natsort_keygen())
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file of a stage output: its plain name and its bytes."""
+
+    name: str
+    content: bytes
+
+
+def natural_order(name: str) -> tuple[Any, str]:
+    """Return the sort key of natural file name order: `opportunity-2.md` before `opportunity-10.md`."""
+    return _natural_key(name), name
+
+
+def in_natural_order(documents: Iterable[Document]) -> tuple[Document, ...]:
+    """Return the documents in natural order of their names."""
+    return tuple(sorted(documents, key=lambda document: natural_order(document.name)))
+
+
+def content_sha256(documents: Iterable[Document]) -> Sha256:
+    """Return the hash of an output: over its documents sorted by name, each name and content length-prefixed.
+
+    The length prefixes make it impossible to move bytes between a name and a content, or between two documents,
+    without changing the hash.
+    """
+    digest = hashlib.sha256()
+    encoded = sorted((document.name.encode("utf-8", "surrogatepass"), document.content) for document in documents)
+    for name, content in encoded:
+        digest.update(len(name).to_bytes(_LENGTH_BYTES, "big"))
+        digest.update(name)
+        digest.update(len(content).to_bytes(_LENGTH_BYTES, "big"))
+        digest.update(content)
+    return Sha256(digest.hexdigest())

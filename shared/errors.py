@@ -1,0 +1,75 @@
+"""The error tree.
+
+RunferryError
+├── UsageError              the caller's mistake or a world that can't be used: a sentence, exit status 2
+│   ├── SettingsError       a setting that is missing, half-set or malformed
+│   ├── SchemaError         a database whose structure is not what runferry needs
+│   └── ServicesError       embedded services that can't be started or stopped
+├── RetryableError          the world is broken: wait, never bury the message
+│   ├── DatabaseAway        PostgreSQL can't be reached or can't work now
+│   └── QueueAway           Redis can't be reached or can't take more now
+└── FatalError              the data is broken: dead-letter it with its evidence, never retry
+    └── Malformed           an output, a message or a run id that can't become rows
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.reasons import Reason
+
+
+class RunferryError(Exception):
+    """Base of all errors that runferry raises on purpose."""
+
+
+class UsageError(RunferryError):
+    """A mistake that the user can mend; its text says what happened and what to do next."""
+
+
+class SettingsError(UsageError):
+    """A setting is missing, contradicts another, or can't be read."""
+
+
+class SchemaError(UsageError):
+    """The database's structure is not what this version of runferry needs."""
+
+
+class ServicesError(UsageError):
+    """The embedded services can't be started, reached or stopped."""
+
+
+class RetryableError(RunferryError):
+    """The world is broken; the same message will pass once the world is whole."""
+
+
+class DatabaseAway(RetryableError):
+    """PostgreSQL can't be reached, or can't work at the moment."""
+
+
+class QueueAway(RetryableError):
+    """Redis can't be reached, or can't take more at the moment."""
+
+
+class FatalError(RunferryError):
+    """The data is broken; trying again can't help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in an output the fault is; lines and columns count from 1, and what is unknown is None."""
+
+    document: str | None = None
+    line: int | None = None
+    column: int | None = None
+    section: str | None = None
+
+
+class Malformed(FatalError):  # noqa: N818 - the field's own word for it
+    """An output, a message or a run id that can't become rows, with exactly one reason and its place."""
+
+    def __init__(self, reason: Reason, sentence: str, place: Place | None = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.place = place or Place()

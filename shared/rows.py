@@ -1,0 +1,84 @@
+"""Rows: the web app's rows that one stage output becomes, and what of it the rows can't hold.
+
+Source of the columns: the web app's Prisma schema (`ops/prisma/schema.prisma`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from shared.documents import Document
+from shared.gaps import Gap
+from shared.ids import RunId, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutputRow:
+    """One row of "StageOutput"; `json_output` is JSON text, or None where the output has no JSON."""
+
+    run_id: RunId
+    stage_number: Stage
+    markdown_output: str
+    json_output: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityCardRow:
+    """One row of "OpportunityCard", without the columns that belong to the user (`starred`) or to the run."""
+
+    run_id: RunId
+    number: int
+    title: str
+    tagline: str
+    problem: str
+    solution: str
+    why_now: str
+    target_segment: str
+    quick_win: str
+
+
+@dataclass(frozen=True, slots=True)
+class InspirationReportRow:
+    """One row of "InspirationReport"."""
+
+    run_id: RunId
+    inspiration1_title: str
+    inspiration1_content: str
+    inspiration1_elements: tuple[str, ...]
+    inspiration2_title: str
+    inspiration2_content: str
+    inspiration2_elements: tuple[str, ...]
+
+
+class FactSource(IntEnum):
+    """Where a fact about a run comes from; the greater wins, so the order of arrival doesn't matter."""
+
+    GUESS = 0
+    HINT = 1
+    FRONT_MATTER = 2
+    CONTEXT_JSON = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFacts:
+    """What one output says about its run, each with its source; None where it says nothing."""
+
+    company_id: tuple[str, FactSource] | None = None
+    document_name: tuple[str, FactSource] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MappedOutput:
+    """All rows that one stage output becomes.
+
+    `kept_documents` are those that the rows can't give back exactly; they are stored as bytes beside the rows.
+    """
+
+    stage: Stage
+    stage_output: StageOutputRow
+    report: InspirationReportRow | None
+    cards: tuple[OpportunityCardRow, ...]
+    kept_documents: tuple[Document, ...]
+    gaps: tuple[Gap, ...]
+    facts: OutputFacts

@@ -1,0 +1,87 @@
+"""Settings: one frozen object, made once at the edge and handed down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Phase(StrEnum):
+    """Where the migration stands."""
+
+    FILES_ONLY = "files-only"
+    DUAL_WRITE = "dual-write"
+    DB_FIRST = "db-first"
+    DB_ONLY = "db-only"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, from the environment (prefix `RUNFERRY_`) or by the commands' options."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNFERRY_", frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("database_url", "DATABASE_URL"),
+        description="PostgreSQL, as Prisma writes it. Unset together with REDIS_URL: the embedded services.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("redis_url", "REDIS_URL"),
+        description="Redis: redis://, rediss:// or unix://. Give the queue a database of its own.",
+    )
+    home: Path = Field(default=Path(".runferry"), description="Where the embedded services keep their data.")
+    root: Path = Field(default=Path("data/test-outputs"), description="The folder of the run folders.")
+    phase: Phase = Field(default=Phase.DUAL_WRITE, description="The phase where no override was set.")
+    namespace: str = Field(default="runferry", description="Prefix of every Redis key.")
+
+    pool_min_size: int = Field(default=2, ge=1, description="Least connections of a PostgreSQL pool.")
+    pool_max_size: int = Field(default=10, ge=1, description="Most connections of a PostgreSQL pool.")
+    statement_timeout: timedelta = Field(default=timedelta(seconds=60), description="Longest SQL statement.")
+    connect_timeout: timedelta = Field(
+        default=timedelta(seconds=5), description="Longest wait for a connection to PostgreSQL or Redis."
+    )
+    emit_timeout: timedelta = Field(
+        default=timedelta(seconds=2), description="Longest that the emitter may hold a pipeline stage."
+    )
+
+    max_output_bytes: int = Field(default=8 * MEBIBYTE, ge=1024, description="Largest output that is sent.")
+    max_message_bytes: int = Field(
+        default=8 * MEBIBYTE, ge=1024, description="A backfill sends a run's outputs together up to this size."
+    )
+    settle: timedelta = Field(
+        default=timedelta(seconds=10), description="A document changed more recently than this is unsettled."
+    )
+    quiet: timedelta = Field(
+        default=timedelta(hours=24),
+        description="A backfilled run whose source ends early counts as FAILED when quiet for this long.",
+    )
+
+    high_water_messages: int = Field(default=2_000, ge=1, description="Producers wait above this queue depth.")
+    high_water_bytes: int = Field(
+        default=128 * MEBIBYTE, ge=MEBIBYTE, description="Producers wait above this many queued bytes."
+    )
+    high_water_memory: float = Field(
+        default=0.6, gt=0, lt=1, description="Producers wait above this share of Redis' maxmemory."
+    )
+
+    worker_processes: int = Field(default=2, ge=1, description="Processes that `worker` runs.")
+    worker_threads: int = Field(default=32, ge=1, description="Threads, and so outputs in one commit, a process.")
+    heartbeat_timeout: timedelta = Field(
+        default=timedelta(seconds=10), description="A worker silent for this long has its messages taken over."
+    )
+    drain_timeout: timedelta = Field(
+        default=timedelta(seconds=20), description="Longest that a stopping worker finishes what it has."
+    )
+    max_attempts: int = Field(default=4, ge=1, description="Tries of an output that fails for an unknown reason.")
+    version_patience: timedelta = Field(
+        default=timedelta(hours=1), description="How long a message of a newer version is handed back."
+    )
+    soak_db_first: timedelta = Field(default=timedelta(days=7), description="Soak in dual-write before db-first.")
+    soak_db_only: timedelta = Field(default=timedelta(days=30), description="Soak in db-first before db-only.")
