@@ -1,7 +1,7 @@
 """The messages between producers and workers: versioned, frozen, the same in every process of a rolling upgrade.
 
-Producers never judge content; what is malformed is found by the worker, whoever sent it. So documents travel as they
-are: as text where they are UTF-8, else as base64.
+Producers never judge content; what is malformed is found by the worker, whoever sent it. So documents travel as
+they are: as text where they are UTF-8, else as base64.
 """
 
 from __future__ import annotations

@@ -43,11 +43,11 @@ class RetryableError(RunferryError):
     """The world is broken; the same message will pass once the world is whole."""
 
 
-class DatabaseAway(RetryableError):
+class DatabaseAway(RetryableError):  # noqa: N818 - a state of the world, not a mistake
     """PostgreSQL can't be reached, or can't work at the moment."""
 
 
-class QueueAway(RetryableError):
+class QueueAway(RetryableError):  # noqa: N818 - a state of the world, not a mistake
     """Redis can't be reached, or can't take more at the moment."""
 
 

@@ -24,7 +24,8 @@ CREATE TABLE runferry.ledger (
     manifest         jsonb NOT NULL,            -- [{"name", "size", "sha256"}]
     gaps             jsonb NOT NULL DEFAULT '[]',
     facts            jsonb NOT NULL DEFAULT '{}',
-    mends            text[] NOT NULL DEFAULT '{}',
+    mends            text[] NOT NULL DEFAULT '{}', -- hashes of dead-lettered outputs that this one replaces
+    settled          text[] NOT NULL DEFAULT '{}', -- hashes of outputs on disk that were settled in favour of these rows
     rows_written     jsonb NOT NULL,            -- [{"table", "id", "number", "op": inserted|updated|adopted, "sha256", "before"?}]
     batch_id         text NOT NULL,
     message_id       text NOT NULL,
