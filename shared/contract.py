@@ -139,6 +139,8 @@ class StageOutputsMessage(_Envelope):
 
     kind: Literal["stage_outputs"] = "stage_outputs"
     origin: Origin
+    #: Whose output a replay sends again, so that its time is worth what it was worth at first.
+    replay_of: Origin | None = None
     batch_id: str
     wants_receipt: bool = False
     prefer: Prefer | None = None
