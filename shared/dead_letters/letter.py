@@ -69,8 +69,8 @@ class DeadLetter:
     """What is filed. Its identity is run, stage and content hash.
 
     `run_id` is '' and `stage` 0 where a message did not say. `payload` is the output's body as JSON, or the bytes
-    as they came. `origin` is who sent the output *first*; `envelope` is the message without its outputs, as it came,
-    and beside them the hash that the output mends, as "mends".
+    as they came. `origin` is who sent the output *first*; `envelope` is the message without its outputs,
+    as it came, and beside them the hash that the output mends, as "mends".
     """
 
     run_id: RunId
