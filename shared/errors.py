@@ -8,8 +8,9 @@ RunferryError
 ├── RetryableError          the world is broken: wait, never bury the message
 │   ├── DatabaseAway        PostgreSQL can't be reached or can't work now
 │   └── QueueAway           Redis can't be reached or can't take more now
-└── FatalError              the data is broken: dead-letter it with its evidence, never retry
-    └── Malformed           an output, a message or a run id that can't become rows
+├── FatalError              the data is broken: dead-letter it with its evidence, never retry
+│   └── Malformed           an output, a message or a run id that can't become rows
+└── NotRestorable           rows that no longer hold the documents which became them
 """
 
 from __future__ import annotations
@@ -73,3 +74,7 @@ class Malformed(FatalError):  # noqa: N818 - the field's own word for it
         self.reason = reason
         self.sentence = sentence
         self.place = place or Place()
+
+
+class NotRestorable(RunferryError):  # noqa: N818 - a state of the rows, not a mistake
+    """Rows were changed since they were written, so that documents can't be made from them any more."""

@@ -1,0 +1,32 @@
+"""Restored documents: the way back from rows to the documents that became them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from shared.documents import Document, in_natural_order
+from shared.errors import NotRestorable
+from shared.mapping.joined_markdown import split
+from shared.mapping.kept import is_markdown
+from shared.mapping.manifest import ManifestEntry
+from shared.rows import StageOutputRow
+
+
+def restore(
+    row: StageOutputRow, kept: Iterable[Document], manifest: Sequence[ManifestEntry]
+) -> tuple[Document, ...]:
+    """Return the documents of an output in natural order.
+
+    Markdown and kept documents come back byte for byte, other JSON by value. What was edited in the rows comes
+    back as edited. Raises NotRestorable where the rows no longer hold the manifest's documents.
+    """
+    restored = {document.name: document for document in kept}
+    left = [entry.name for entry in manifest if entry.name not in restored]
+    for document in split(row.markdown_output, [name for name in left if is_markdown(name)]):
+        restored[document.name] = document
+    others = [name for name in left if not is_markdown(name)]
+    if row.json_output is not None and len(others) == 1:
+        restored[others[0]] = Document(others[0], row.json_output.encode())
+    if restored.keys() != {entry.name for entry in manifest}:
+        raise NotRestorable("The rows hold other documents than the manifest says.")
+    return in_natural_order(restored.values())
