@@ -1,0 +1,139 @@
+"""Scanner: streams the runs of a root folder; constant in memory, whatever the number of runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from producers.folders import FaultError, Folder, followed, open_folder, open_root, printable
+from producers.scanned import Fault, FaultKind, ScannedOutput, ScannedRun, Unsettled
+from producers.stage_folder import Limits, Now, read_stage
+from shared.errors import Malformed, UsageError
+from shared.ids import RunId, Stage, parse_run_id
+
+_ALL_STAGES: Final = tuple(Stage)
+
+
+class Scanner:
+    """Reads run folders below a root.
+
+    The runs of a root come in the folder's own order: sorting them would need all of them in memory.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        limits: Limits,
+        *,
+        wall_clock_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root = root
+        self._limits = limits
+        self._wall_clock_s = wall_clock_s
+        self._monotonic_s = monotonic_s
+
+    def runs(self) -> Iterator[ScannedRun]:
+        """Yield every run folder of the root; raises UsageError where the root can't be read."""
+        with self._open_root() as root, os.scandir(root.fd) as listing:
+            for entry in listing:
+                if not _may_be_run(root, entry):
+                    continue
+                run = self._scan(root, entry.name, is_link=entry.is_symlink())
+                if run is not None:  # else it was removed since it was listed
+                    yield run
+
+    def named(self, run_ids: Iterable[str]) -> Iterator[ScannedRun]:
+        """Yield the runs of these ids, each once; what can't be sent, or isn't there, comes with a fault."""
+        with self._open_root() as root:
+            for run_id in dict.fromkeys(run_ids):
+                run = self._scan(root, run_id, is_link=True)
+                if run is None:
+                    run = _faulty(run_id, FaultKind.NOT_FOUND, f"There is no such run folder in {self._root}.")
+                elif run.alias_of is not None:
+                    run = _faulty(
+                        run_id, FaultKind.LINK, f"It is only a link to the run {run.alias_of}: name that."
+                    )
+                yield run
+
+    def again(self, run_id: RunId, unsettled: Iterable[Unsettled]) -> ScannedRun:
+        """Read again what was unsettled in a run, and only that; a run that is gone comes back empty."""
+        before = {part.stage: part for part in unsettled}
+        with self._open_root() as root:
+            return self._scan(root, run_id, tuple(sorted(before)), before) or ScannedRun(run_id)
+
+    def count(self) -> int:
+        """Return how many run folders the root has, by their names alone."""
+        with self._open_root() as root, os.scandir(root.fd) as listing:
+            return sum(1 for entry in listing if _may_be_run(root, entry))
+
+    @contextlib.contextmanager
+    def _open_root(self) -> Iterator[Folder]:
+        with contextlib.ExitStack() as stack:
+            try:
+                root = stack.enter_context(open_root(str(self._root)))
+            except FileNotFoundError:
+                hint = "Name the folder of your run folders with --root or RUNFERRY_ROOT."
+                raise UsageError(f"The root {self._root} does not exist. {hint}") from None
+            except OSError as error:
+                raise UsageError(f"The root {self._root} can't be read: {error.strerror}.") from None
+            yield root
+
+    def _scan(
+        self,
+        root: Folder,
+        name: str,
+        stages: tuple[Stage, ...] = _ALL_STAGES,
+        before: Mapping[Stage, Unsettled] | None = None,
+        *,
+        is_link: bool = False,
+    ) -> ScannedRun | None:
+        """Return the run, or None where there is no such folder; `is_link` where it might be a link."""
+        try:
+            run_id = parse_run_id(name)
+        except Malformed as malformed:
+            return _faulty(name, FaultKind.NAME, malformed.sentence)
+        earlier = before or {}
+        try:
+            if is_link and (alias := _alias_of(root, name)) is not None:
+                return ScannedRun(run_id, alias_of=alias)
+            with open_folder(root, name) as folder:
+                now = Now(self._wall_clock_s(), self._monotonic_s())
+                parts = [read_stage(folder, stage, self._limits, now, earlier.get(stage)) for stage in stages]
+        except FaultError as fault:
+            return _faulty(name, fault.kind, fault.reason)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            return _faulty(name, FaultKind.UNREADABLE, f"The run folder can't be read: {error.strerror}.")
+        return ScannedRun(
+            run_id,
+            outputs=tuple(part for part in parts if isinstance(part, ScannedOutput)),
+            unsettled=tuple(part for part in parts if isinstance(part, Unsettled)),
+            faults=tuple(part for part in parts if isinstance(part, Fault)),
+        )
+
+
+def _faulty(name: str, kind: FaultKind, reason: str) -> ScannedRun:
+    return ScannedRun(RunId(printable(name)), faults=(Fault(kind, reason),))
+
+
+def _may_be_run(root: Folder, entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry of the root is a folder, or a link that is not known to be a file."""
+    if entry.name.startswith("."):
+        return False
+    if entry.is_dir(follow_symlinks=False):
+        return True
+    return entry.is_symlink() and not os.path.isfile(f"{root.path}/{entry.name}")  # noqa: PTH113 - the hot path has strings
+
+
+def _alias_of(root: Folder, name: str) -> str | None:
+    """Return the name of the run that a link stands for; None where it is no link to another run of the root."""
+    if not os.path.islink(f"{root.path}/{name}"):  # noqa: PTH114 - the hot path has strings
+        return None
+    parent, _, target = followed(root, name).rpartition("/")
+    return target if parent == root.path else None
