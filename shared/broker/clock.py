@@ -1,0 +1,26 @@
+"""Redis' clock: the one clock that all producers and workers share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import redis
+
+from shared.broker.scripts import Scripts
+
+#: How long the last stamp of a run and stage is remembered; Redis' clock must not be set back by more.
+_REMEMBERED: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def redis_now(client: redis.Redis) -> datetime:
+    """Return Redis' time in UTC; raises redis.RedisError."""
+    seconds, microseconds = client.time()
+    return _EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
+
+
+def stamp(scripts: Scripts, run_id: str, stage: int) -> datetime:
+    """Return Redis' time, or a microsecond after the last stamp of that run and stage where that is later."""
+    microseconds = scripts.run("stamp", run_id, int(stage), int(_REMEMBERED.total_seconds()))
+    return _EPOCH + timedelta(microseconds=int(microseconds))

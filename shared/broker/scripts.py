@@ -1,0 +1,33 @@
+"""The Lua scripts, by name; the keys that they use are documented in `lua/keys.lua`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import redis
+
+_PRELUDE: Final = "keys"
+
+
+@cache
+def _text(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+class Scripts:
+    """Runs the scripts of one namespace."""
+
+    def __init__(self, client: redis.Redis, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._registered: dict[str, Any] = {}
+
+    def run(self, name: str, *args: str | bytes | int) -> Any:
+        """Run one script and return Redis' reply; raises redis.RedisError."""
+        script = self._registered.get(name)
+        if script is None:
+            text = _text(_PRELUDE) + _text(name)
+            script = self._registered[name] = self._client.register_script(text)
+        return script(keys=[self._namespace], args=args)
