@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Self
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as PydanticSettingsError
+
+from shared.durations import Duration
+from shared.errors import SettingsError
 
 MEBIBYTE = 1024 * 1024
 
@@ -21,10 +26,29 @@ class Phase(StrEnum):
     DB_ONLY = "db-only"
 
 
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"  # for people on a terminal, JSON elsewhere
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least grave log lines that are shown."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class Settings(BaseSettings):
     """Everything that can be set, from the environment (prefix `RUNFERRY_`) or by the commands' options."""
 
-    model_config = SettingsConfigDict(env_prefix="RUNFERRY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="RUNFERRY_", frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     database_url: SecretStr | None = Field(
         default=None,
@@ -43,11 +67,11 @@ class Settings(BaseSettings):
 
     pool_min_size: int = Field(default=2, ge=1, description="Least connections of a PostgreSQL pool.")
     pool_max_size: int = Field(default=10, ge=1, description="Most connections of a PostgreSQL pool.")
-    statement_timeout: timedelta = Field(default=timedelta(seconds=60), description="Longest SQL statement.")
-    connect_timeout: timedelta = Field(
+    statement_timeout: Duration = Field(default=timedelta(seconds=60), description="Longest SQL statement.")
+    connect_timeout: Duration = Field(
         default=timedelta(seconds=5), description="Longest wait for a connection to PostgreSQL or Redis."
     )
-    emit_timeout: timedelta = Field(
+    emit_timeout: Duration = Field(
         default=timedelta(seconds=2), description="Longest that the emitter may hold a pipeline stage."
     )
 
@@ -55,10 +79,10 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         default=8 * MEBIBYTE, ge=1024, description="A backfill sends a run's outputs together up to this size."
     )
-    settle: timedelta = Field(
+    settle: Duration = Field(
         default=timedelta(seconds=10), description="A document changed more recently than this is unsettled."
     )
-    quiet: timedelta = Field(
+    quiet: Duration = Field(
         default=timedelta(hours=24),
         description="A backfilled run whose source ends early counts as FAILED when quiet for this long.",
     )
@@ -73,15 +97,57 @@ class Settings(BaseSettings):
 
     worker_processes: int = Field(default=2, ge=1, description="Processes that `worker` runs.")
     worker_threads: int = Field(default=32, ge=1, description="Threads, and so outputs in one commit, a process.")
-    heartbeat_timeout: timedelta = Field(
+    heartbeat_timeout: Duration = Field(
         default=timedelta(seconds=10), description="A worker silent for this long has its messages taken over."
     )
-    drain_timeout: timedelta = Field(
+    drain_timeout: Duration = Field(
         default=timedelta(seconds=20), description="Longest that a stopping worker finishes what it has."
     )
     max_attempts: int = Field(default=4, ge=1, description="Tries of an output that fails for an unknown reason.")
-    version_patience: timedelta = Field(
+    version_patience: Duration = Field(
         default=timedelta(hours=1), description="How long a message of a newer version is handed back."
     )
-    soak_db_first: timedelta = Field(default=timedelta(days=7), description="Soak in dual-write before db-first.")
-    soak_db_only: timedelta = Field(default=timedelta(days=30), description="Soak in db-first before db-only.")
+    soak_db_first: Duration = Field(default=timedelta(days=7), description="Soak in dual-write before db-first.")
+    soak_db_only: Duration = Field(default=timedelta(days=30), description="Soak in db-first before db-only.")
+
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="The least grave log lines that are shown.")
+
+    @classmethod
+    def from_environment(cls, **overrides: Any) -> Self:
+        """Return the settings of the environment; overrides win unless they are None.
+
+        Raises SettingsError with one sentence for each wrong value, named as the user wrote it.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        unknown = sorted(given.keys() - cls.model_fields.keys())
+        if unknown:
+            raise TypeError(f"no such setting: {', '.join(unknown)}")
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_sentences(error, given)) from None
+        except PydanticSettingsError as error:
+            raise SettingsError(f"The environment can't be read: {error}.") from None
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return name.upper() if name in ("database_url", "redis_url") else f"RUNFERRY_{name.upper()}"
+
+
+def _sentences(error: ValidationError, overrides: dict[str, Any]) -> str:
+    lines = []
+    for fault in error.errors(include_url=False):
+        name = str(fault["loc"][0]).lower().removeprefix("runferry_") if fault["loc"] else "settings"
+        said = f"--{name.replace('_', '-')}" if name in overrides else variable(name)
+        lines.append(f"{said}: {_plain(fault['msg'])}.")
+    return "\n".join(lines)
+
+
+def _plain(message: str) -> str:
+    if "duration" in message or "timedelta" in message:
+        return "must be a duration such as 30, 30s, 10m, 24h or 7d"
+    return message[:1].lower() + message[1:].rstrip(".")

@@ -1,0 +1,135 @@
+"""What every command shares: its stores' options, its output, and how it ends."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+import asyncpg
+import click
+import orjson
+import redis
+from dramatiq.errors import BrokerConnectionError
+
+from shared.connection_errors import explain_redis
+from shared.errors import QueueAway, RunferryError, UsageError
+from shared.settings import Settings
+
+#: Done and true.
+DONE: Final = 0
+#: A difference was found, or some part failed.
+DIFFERENCE: Final = 1
+#: Wrong usage, or it could not run.
+USAGE: Final = 2
+#: Interrupted by the user: 128 and the signal's number, as a shell counts.
+INTERRUPTED: Final = 130
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def store_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add `--database-url` and `--redis-url`, and hand the command its `settings: Settings` by that name."""
+
+    @click.option(
+        "--database-url", metavar="URL", help="PostgreSQL; default: DATABASE_URL, else the embedded one."
+    )
+    @click.option("--redis-url", metavar="URL", help="Redis; default: REDIS_URL, else the embedded one.")
+    @functools.wraps(command)
+    def with_settings(*args: Any, database_url: str | None, redis_url: str | None, **kwargs: Any) -> R:
+        overrides = {"database_url": database_url, "redis_url": redis_url}
+        settings = Settings.from_environment(**overrides)
+        if (context := click.get_current_context(silent=True)) is not None:
+            context.meta[_SETTINGS] = settings
+        return command(*args, settings=settings, **kwargs)
+
+    return with_settings
+
+
+def print_json(document: Any) -> None:
+    """Print the one JSON document of a command on stdout."""
+    encoded = orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(encoded)
+    sys.stdout.buffer.flush()
+
+
+def say(text: str = "") -> None:
+    """Tell the user something, on stderr, so that stdout stays for results."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def first_and_last(notice: str | None) -> Iterator[None]:
+    """Say `notice`, if there is one, before and after what is done inside."""
+    if notice:
+        say(notice)
+    try:
+        yield
+    finally:
+        if notice:
+            say(notice)
+
+
+class _Ending:
+    """Turns the ways in which a command ends into its exit status and one sentence on stderr.
+
+    A command's own return value is its exit status when it is an int.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)  # type: ignore[misc]
+        except (RunferryError, OSError, asyncpg.PostgresError, redis.RedisError, BrokerConnectionError) as error:
+            sentence = _sentence(error, ctx)
+            if sentence is None or os.environ.get("RUNFERRY_TRACEBACK") == "1":
+                raise
+            say(f"{ctx.command_path}: {sentence}")
+            ctx.exit(USAGE)
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            ctx.exit(INTERRUPTED)
+        if isinstance(result, int) and not isinstance(result, bool):
+            ctx.exit(result)
+        return result
+
+
+class RunferryCommand(_Ending, click.Command):
+    """A command that ends as runferry's commands do."""
+
+
+class RunferryGroup(_Ending, click.Group):
+    """A group whose commands end as runferry's commands do."""
+
+    command_class = RunferryCommand
+    group_class = type
+
+
+def fail(sentence: str) -> NoReturn:
+    """End the command with a sentence and exit status 2."""
+    raise UsageError(sentence)
+
+
+_SETTINGS: Final = "runferry.settings"
+
+
+def _sentence(error: BaseException, ctx: click.Context) -> str | None:
+    """Return what to tell the user, None for an error that is a fault of runferry's own."""
+    if isinstance(error, RunferryError):
+        return str(error)
+    settings = ctx.meta.get(_SETTINGS)
+    url = settings.redis_url.get_secret_value() if settings and settings.redis_url else None
+    cause: BaseException | None = error
+    while isinstance(cause, BrokerConnectionError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, redis.RedisError):
+        return (
+            str(explain_redis(cause, url))
+            if url
+            else str(QueueAway("The embedded Redis does not answer; see ops services status."))
+        )
+    return None

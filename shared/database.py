@@ -1,0 +1,54 @@
+"""Connections to PostgreSQL: in UTC, with a statement time-out, in the schema that the URL names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+
+from shared.connection_errors import explain_database
+from shared.database_url import DatabaseAddress
+from shared.errors import SettingsError
+from shared.settings import Settings
+
+
+async def connect(address: DatabaseAddress, settings: Settings) -> asyncpg.Connection:
+    """Return an open connection; raises SettingsError or DatabaseAway with a sentence for the user."""
+    try:
+        return await asyncpg.connect(**connection_arguments(address, settings))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise explain_database(error, address) from error
+
+
+async def create_pool(address: DatabaseAddress, settings: Settings) -> asyncpg.Pool:
+    """Return an open pool of 2 to 10 connections (settable; `connection_limit` of the URL wins); raises as `connect`."""
+    most = address.connection_limit or settings.pool_max_size
+    try:
+        return await asyncpg.create_pool(
+            min_size=min(settings.pool_min_size, most), max_size=most, **connection_arguments(address, settings)
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise explain_database(error, address) from error
+
+
+def connection_arguments(address: DatabaseAddress, settings: Settings) -> dict[str, Any]:
+    """Return all that asyncpg is told for this address, the session's settings among it."""
+    timeout_s = address.connect_timeout_s or settings.connect_timeout.total_seconds()
+    statement_timeout_s = settings.statement_timeout.total_seconds()
+    session = {"timezone": "UTC"}
+    if address.transaction_pooler:
+        # Poolers refuse other settings at the start, and a SET would reach whoever gets the connection next:
+        # the statement time-out is the client's there.
+        if address.schema != "public":
+            raise SettingsError(
+                f"DATABASE_URL: a transaction pooler can't keep schema={address.schema}; use the direct URL."
+            )
+        return {
+            **address.connect_arguments(),
+            "timeout": timeout_s,
+            "command_timeout": statement_timeout_s,
+            "server_settings": session,
+        }
+    session["search_path"] = '"' + address.schema.replace('"', '""') + '"'
+    session["statement_timeout"] = str(round(statement_timeout_s * 1000))
+    return {**address.connect_arguments(), "timeout": timeout_s, "server_settings": session}

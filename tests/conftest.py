@@ -1,0 +1,119 @@
+"""Fixtures of all tests: real PostgreSQL and Redis of this session's own, a database and a Redis database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import pytest
+import redis
+
+from shared import embedded
+from shared.database_url import DatabaseAddress
+from shared.settings import Settings
+
+_REDIS_DATABASES: Final = 64
+_TEMPLATE: Final = "runferry_template"
+_OPS: Final = Path(__file__).resolve().parent.parent / "ops"
+_numbers = itertools.count(1)
+
+# What the machine is set to must reach neither the tests nor, through them, somebody's database.
+for _name in [
+    name for name in os.environ if name.startswith(("RUNFERRY_", "PG")) or name in ("DATABASE_URL", "REDIS_URL")
+]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[embedded.EmbeddedServices]:
+    """One embedded PostgreSQL and Redis for the whole session, in a home of its own."""
+    home = Path(tempfile.mkdtemp(prefix="runferry-tests-"))
+    # PostgreSQL's account must get through to its data inside when root runs the tests.
+    home.chmod(0o711)
+    try:
+        # Tests kill processes, never the machine: what fsync adds can't be tested here, and costs half of the time.
+        yield embedded.start(
+            home, postgres_settings={"fsync": "off"}, redis_settings={"databases": str(_REDIS_DATABASES)}
+        )
+    finally:
+        embedded.stop(home)
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def template_database(services: embedded.EmbeddedServices) -> str:
+    """The name of a database to which Prisma's migrations and runferry's schema were applied."""
+    _administer(services, f'CREATE DATABASE "{_TEMPLATE}"')
+
+    async def apply() -> None:
+        connection = await asyncpg.connect(DatabaseAddress.parse(_with_database(services, _TEMPLATE)).dsn)
+        try:
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS runferry")
+            for path in [*sorted(_OPS.glob("prisma/migrations/*/migration.sql")), *sorted(_OPS.glob("sql/*.sql"))]:
+                await connection.execute(path.read_text())
+        finally:
+            await connection.close()
+
+    asyncio.run(apply())
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(services: embedded.EmbeddedServices, template_database: str) -> Iterator[str]:
+    """The URL of a fresh database of this test's own with the web app's and runferry's tables, all empty."""
+    yield from _database(services, f'TEMPLATE "{template_database}" STRATEGY FILE_COPY')
+
+
+@pytest.fixture
+def empty_database_url(services: embedded.EmbeddedServices) -> Iterator[str]:
+    """The URL of a truly empty database of this test's own."""
+    yield from _database(services, "")
+
+
+@pytest.fixture
+def redis_url(services: embedded.EmbeddedServices) -> Iterator[str]:
+    """The URL of a Redis database of this test's own, empty."""
+    url = services.redis_url.replace("db=0", f"db={next(_numbers) % (_REDIS_DATABASES - 1) + 1}")
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings with both stores of this test, and a root and a home in its own folder."""
+    root = tmp_path / "root"
+    root.mkdir()
+    return Settings.from_environment(
+        database_url=database_url, redis_url=redis_url, root=root, home=tmp_path / ".runferry"
+    )
+
+
+def _database(services: embedded.EmbeddedServices, how: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _administer(services, f'CREATE DATABASE "{name}" {how}')
+    yield _with_database(services, name)
+    _administer(services, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _with_database(services: embedded.EmbeddedServices, name: str) -> str:
+    return services.database_url.replace("/runferry?", f"/{name}?")
+
+
+def _administer(services: embedded.EmbeddedServices, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(DatabaseAddress.parse(_with_database(services, "postgres")).dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
