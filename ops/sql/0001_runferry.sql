@@ -1,6 +1,5 @@
--- runferry's own tables. They live in a schema of their own: the web app's migrations never see them.
-
-CREATE SCHEMA IF NOT EXISTS runferry;
+-- runferry's own tables. They live in a schema of their own, which `ops schema apply` makes before this file:
+-- the web app's migrations never see them.
 
 -- What runferry knows of a web-app "Run": whether it inserted it, what it wrote there last, and the evidence
 -- from which the Run's columns are derived. A row here without a "Run" means: deleted in the web app.

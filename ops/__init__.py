@@ -1,0 +1,1 @@
+"""The operator's commands: the schema, dead letters, services, and the ways back."""

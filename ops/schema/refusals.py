@@ -1,0 +1,56 @@
+"""Refusals of PostgreSQL in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from shared.errors import DatabaseAway, RunferryError, SchemaError
+
+
+@contextmanager
+def explained_refusals(command: str) -> Iterator[None]:
+    """Raise SchemaError or DatabaseAway, naming `command`, in place of what asyncpg raises."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+        raise _explained(error, command) from error
+
+
+def _explained(error: Exception, command: str) -> RunferryError:
+    match error:
+        case asyncpg.InsufficientPrivilegeError():
+            return SchemaError(
+                f"The role of this address lacks a right: {error}. `{command}` needs CREATE on the database "
+                "(GRANT CREATE ON DATABASE … TO …), or a schema runferry that the role owns; and to change the "
+                "web app's tables it needs to be their owner. Nothing was changed by this step."
+            )
+        case asyncpg.ReadOnlySQLTransactionError():
+            return SchemaError(
+                f"The database is read-only ({error}): give `{command}` the address of the primary server, "
+                "of a role whose default_transaction_read_only is off."
+            )
+        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
+            return SchemaError(
+                f"Somebody else holds what `{command}` needs ({error}): another apply, a Prisma migration, or a "
+                "long transaction of the web app. Nothing was changed by this step; run it again."
+            )
+        case asyncpg.DependentObjectsStillExistError():
+            return SchemaError(
+                f"Something else depends on what `{command}` would take away: {error}. {error.detail or ''} "
+                "Nothing was changed by this step."
+            )
+        case (
+            asyncpg.PostgresConnectionError()
+            | asyncpg.OperatorInterventionError()
+            | asyncpg.InterfaceError()
+            | ConnectionError()
+        ):
+            return DatabaseAway(
+                f"PostgreSQL went away ({error}). Each step is one transaction, so none is half done; "
+                f"run `{command}` again."
+            )
+        case _:
+            return SchemaError(f"PostgreSQL refused a step of `{command}`: {error}. Nothing was changed by it.")
