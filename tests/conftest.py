@@ -15,13 +15,13 @@ import asyncpg
 import pytest
 import redis
 
+from ops import schema
 from shared import embedded
 from shared.database_url import DatabaseAddress
 from shared.settings import Settings
 
 _REDIS_DATABASES: Final = 64
 _TEMPLATE: Final = "runferry_template"
-_OPS: Final = Path(__file__).resolve().parent.parent / "ops"
 _numbers = itertools.count(1)
 
 # What the machine is set to must reach neither the tests nor, through them, somebody's database.
@@ -55,9 +55,7 @@ def template_database(services: embedded.EmbeddedServices) -> str:
     async def apply() -> None:
         connection = await asyncpg.connect(DatabaseAddress.parse(_with_database(services, _TEMPLATE)).dsn)
         try:
-            await connection.execute("CREATE SCHEMA IF NOT EXISTS runferry")
-            for path in [*sorted(_OPS.glob("prisma/migrations/*/migration.sql")), *sorted(_OPS.glob("sql/*.sql"))]:
-                await connection.execute(path.read_text())
+            await schema.apply(connection)
         finally:
             await connection.close()
 

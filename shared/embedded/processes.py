@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from shared.embedded.waiting import wait_until
+
 
 def is_server(process: psutil.Process, program: str, folder: Path) -> bool:
     """Whether `process` lives, runs `program`, and works in `folder`."""
@@ -80,10 +82,9 @@ def end(process: psutil.Process, signals: Sequence[int], patience_s: float) -> b
     for number in signals:
         try:
             process.send_signal(number)
-            process.wait(patience_s)
         except psutil.NoSuchProcess:
             return True
-        except psutil.TimeoutExpired:
-            continue
-        return True
-    return has_ended(process)
+        # Not psutil's own wait: it waits on for one of which only the exit status is left.
+        if wait_until(lambda: has_ended(process), patience_s):
+            return True
+    return False

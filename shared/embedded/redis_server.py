@@ -109,13 +109,9 @@ class RedisServer:
             pass
         finally:
             client.close()
-        try:
-            process.wait(_STOP_PATIENCE_S)
-        except psutil.NoSuchProcess:
-            return
-        except psutil.TimeoutExpired:
-            if not processes.end(process, [signal.SIGTERM, signal.SIGKILL], _STOP_PATIENCE_S):
-                raise ServicesError(f"Redis (process {process.pid}) does not stop; its log: {self.log}.") from None
+        ended = wait_until(lambda: processes.has_ended(process), _STOP_PATIENCE_S)
+        if not ended and not processes.end(process, [signal.SIGTERM, signal.SIGKILL], _STOP_PATIENCE_S):
+            raise ServicesError(f"Redis (process {process.pid}) does not stop; its log: {self.log}.")
 
     def version(self) -> str:
         """Return the version of the program, as `6.2.14`."""
