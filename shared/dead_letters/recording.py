@@ -26,7 +26,10 @@ Identity = tuple[RunId, int, Sha256]
 
 @dataclass(frozen=True, slots=True)
 class SettledOutput:
-    """An output that needs no letter: its verdict is applied, duplicate, superseded or mended."""
+    """An output that did not die, and its verdict.
+
+    Applied, duplicate, superseded and mended answer letters; any other verdict lets a replayed one wait again.
+    """
 
     run_id: RunId
     stage: Stage
@@ -59,7 +62,7 @@ async def record(connection: asyncpg.Connection, letters: Iterable[DeadLetter]) 
 
 
 async def resolve(connection: asyncpg.Connection, settled: Sequence[SettledOutput]) -> int:
-    """Close the waiting letters that these outputs answer, and return how many."""
+    """Close the waiting letters that these outputs answer, and return how many were touched."""
     if not settled:
         return 0
     rows = [
@@ -74,7 +77,15 @@ async def resolve(connection: asyncpg.Connection, settled: Sequence[SettledOutpu
         for output in settled
     ]
     worker = this_worker()
-    status: str = await connection.execute(_QUERIES["resolve"], *_columns(rows), f"{worker.host}:{worker.pid}")
+    who = f"{worker.host}:{worker.pid}"
+    closed = _count(await connection.execute(_QUERIES["resolve"], *_columns(rows), who))
+    mending = [(output.mends, output.run_id, output.verdict) for output in settled if output.mends is not None]
+    if mending:
+        closed += _count(await connection.execute(_QUERIES["resolve_messages"], *_columns(mending), who))
+    return closed
+
+
+def _count(status: str) -> int:
     return int(status.rpartition(" ")[2])
 
 

@@ -72,6 +72,12 @@ ON CONFLICT ON CONSTRAINT dead_letter_identity DO UPDATE SET
     worker_host = excluded.worker_host,
     worker_pid = excluded.worker_pid,
     worker_version = excluded.worker_version,
+    -- When it became dead the last time, which is what `since` and the groups go by.
+    died_at = CASE
+        WHEN letter.state IN ('replaying', 'resolved', 'mended') AND excluded.state = 'open'
+             AND (letter.state <> 'replaying' OR excluded.envelope ->> 'origin' = 'replay') THEN excluded.died_at
+        ELSE letter.died_at
+    END,
     -- What a pipeline sent keeps the pipeline's time: a backfill of the same file knows no better one.
     origin = CASE WHEN letter.origin = 'pipeline' THEN letter.origin ELSE excluded.origin END,
     produced_at = CASE
@@ -101,27 +107,57 @@ UPDATE runferry.dead_letter AS letter
 
 -- name: resolve
 -- Closes the waiting letters that settled outputs answer: themselves, what they mend with all earlier tries to mend
--- it, and, where the output is the one that holds, everything older of its run and stage.
+-- it, and, where the output is the one that holds, everything older of its run and stage. A replay that was not
+-- written (a conflict, a deleted run) waits again.
 UPDATE runferry.dead_letter AS letter
-   SET state = CASE WHEN answer.mended THEN 'mended' ELSE 'resolved' END,
+   SET state = answer.state,
+       closed_at = CASE WHEN answer.state <> 'open' THEN now() END,
+       history = letter.history || jsonb_build_array(jsonb_build_object(
+           'at', now(), 'what', CASE answer.state WHEN 'open' THEN 'not_applied' ELSE answer.state END,
+           'who', $7::text, 'verdict', answer.verdict, 'by', answer.content_sha256
+       ))
+  FROM (
+       SELECT DISTINCT ON (old.id)
+              old.id, settled.verdict, settled.content_sha256,
+              CASE
+                  WHEN settled.verdict NOT IN ('applied', 'duplicate', 'superseded', 'mended') THEN 'open'
+                  WHEN old.content_sha256 <> settled.content_sha256 AND how.mends THEN 'mended'
+                  ELSE 'resolved'
+              END AS state
+         FROM unnest($1::text[], $2::smallint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
+              AS settled (run_id, stage, content_sha256, produced_at, mends, verdict)
+         JOIN runferry.dead_letter AS old
+           ON old.run_id = settled.run_id AND old.stage = settled.stage AND old.state IN ('open', 'replaying')
+        CROSS JOIN LATERAL (
+              SELECT coalesce(settled.mends IN (old.content_sha256, old.envelope ->> 'mends'), false) AS mends
+              ) AS how
+        WHERE CASE
+                  WHEN settled.verdict NOT IN ('applied', 'duplicate', 'superseded', 'mended')
+                      THEN old.state = 'replaying'
+                           AND old.content_sha256 IN (settled.content_sha256, settled.mends)
+                  ELSE how.mends
+                       OR old.content_sha256 = settled.content_sha256
+                       OR (settled.verdict IN ('applied', 'duplicate')
+                           AND settled.produced_at > coalesce(old.produced_at, old.first_failed_at))
+              END
+        ORDER BY old.id, settled.verdict IN ('applied', 'duplicate', 'superseded', 'mended') DESC, how.mends DESC
+       ) AS answer
+ WHERE letter.id = answer.id
+   AND letter.state IN ('open', 'replaying');
+
+-- name: resolve_messages
+-- Closes the letters of whole messages (bytes that were none, stage 0) that settled outputs came out of.
+UPDATE runferry.dead_letter AS letter
+   SET state = 'resolved',
        closed_at = now(),
        history = letter.history || jsonb_build_array(jsonb_build_object(
-           'at', now(), 'what', CASE WHEN answer.mended THEN 'mended' ELSE 'resolved' END, 'who', $7::text,
-           'verdict', settled.verdict, 'by', settled.content_sha256
+           'at', now(), 'what', 'resolved', 'who', $4::text, 'verdict', settled.verdict
        ))
-  FROM unnest($1::text[], $2::smallint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
-       AS settled (run_id, stage, content_sha256, produced_at, mends, verdict)
-  JOIN runferry.dead_letter AS old
-    ON old.run_id = settled.run_id AND old.stage = settled.stage AND old.state IN ('open', 'replaying')
- CROSS JOIN LATERAL (
-       SELECT old.content_sha256 <> settled.content_sha256
-              AND settled.mends IN (old.content_sha256, old.envelope ->> 'mends') AS mended
-       ) AS answer
- WHERE letter.id = old.id
-   AND letter.state IN ('open', 'replaying')
-   AND (
-       answer.mended
-       OR old.content_sha256 = settled.content_sha256
-       OR (settled.verdict IN ('applied', 'duplicate')
-           AND settled.produced_at > coalesce(old.produced_at, old.first_failed_at))
-   );
+  FROM (
+       SELECT DISTINCT ON (mends, run_id) mends, run_id, verdict
+         FROM unnest($1::text[], $2::text[], $3::text[]) AS u (mends, run_id, verdict)
+       ) AS settled
+ WHERE letter.content_sha256 = settled.mends
+   AND letter.run_id IN (settled.run_id, '')
+   AND letter.stage = 0
+   AND letter.state IN ('open', 'replaying');

@@ -1,0 +1,155 @@
+"""Dead letters of tests: made like the writer makes them, in a database of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import asyncpg
+import orjson
+import pytest
+
+from shared.contract import Hints, Origin, OutputBody, StageOutputsMessage
+from shared.database_url import DatabaseAddress
+from shared.dead_letters.evidence import evidence_of, letter_of_output
+from shared.dead_letters.letter import DeadLetter, Delivery
+from shared.dead_letters.recording import record
+from shared.documents import Document, Sha256
+from shared.errors import Malformed, Place
+from shared.ids import Stage
+from shared.reasons import Reason
+
+Result = TypeVar("Result")
+
+PRODUCED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class LetterMaker:
+    """Makes dead letters as the writer does: by default stage 1 of `run-1`, whose JSON is broken in line 2."""
+
+    text: str = '{\n  "inspirations": [}\n'
+    documents: tuple[Document, ...] = field(default=())
+
+    def __call__(
+        self,
+        run_id: str = "run-1",
+        *,
+        stage: Stage = Stage.INSPIRATIONS,
+        text: str | None = None,
+        documents: tuple[Document, ...] | None = None,
+        produced_at: datetime = PRODUCED_AT,
+        origin: Origin = Origin.BACKFILL,
+        replay_of: Origin | None = None,
+        mends: Sha256 | None = None,
+        error: Malformed | None = None,
+        batch_id: str = "batch-1",
+        failed_at: datetime = PRODUCED_AT,
+    ) -> DeadLetter:
+        if documents is None:
+            documents = (Document("inspirations.json", (text or self.text).encode()),)
+        output = OutputBody.of(stage, documents, produced_at, mends=mends)
+        message = StageOutputsMessage(
+            run_id=run_id,
+            publisher="tests",
+            published_at=failed_at,
+            origin=origin,
+            replay_of=replay_of,
+            batch_id=batch_id,
+            outputs=(output,),
+            hints=Hints(company_name="Savannah Bananas"),
+        )
+        error = error or Malformed(
+            Reason.NOT_JSON, "inspirations.json is no JSON: line 2, column 20.", Place("inspirations.json", 2, 20)
+        )
+        delivery = Delivery(batch_id, f"message-of-{run_id}", "backfill", 1, failed_at, failed_at)
+        return letter_of_output(output, message, evidence_of(error), delivery)
+
+
+@pytest.fixture
+def letter() -> LetterMaker:
+    return LetterMaker()
+
+
+@pytest.fixture
+def in_database(database_url: str) -> Callable[[Callable[[asyncpg.Connection], Awaitable[Result]]], Result]:
+    """Run a coroutine function with a connection to the test's database."""
+
+    def run(function: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        async def connected() -> Result:
+            connection = await asyncpg.connect(DatabaseAddress.parse(database_url).dsn)
+            try:
+                return await function(connection)
+            finally:
+                await connection.close()
+
+        return asyncio.run(connected())
+
+    return run
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The table of dead letters of a test's database."""
+
+    run: Callable[[Callable[[asyncpg.Connection], Awaitable[Any]]], Any]
+
+    def file(self, *letters: DeadLetter) -> list[int]:
+        """File letters in one transaction each, and return their ids."""
+
+        async def filing(connection: asyncpg.Connection) -> list[int]:
+            return [(await record(connection, [letter]))[letter.identity] for letter in letters]
+
+        return self.run(filing)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return all letters, oldest first, with their history as values."""
+
+        async def reading(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+            rows = await connection.fetch("SELECT * FROM runferry.dead_letter ORDER BY id")
+            return [
+                {
+                    **row,
+                    "history": orjson.loads(row["history"]),
+                    "place": orjson.loads(row["place"]),
+                    "envelope": orjson.loads(row["envelope"]),
+                }
+                for row in rows
+            ]
+
+        return self.run(reading)
+
+    def one(self, letter_id: int) -> dict[str, Any]:
+        """Return one letter."""
+        return next(row for row in self.all() if row["id"] == letter_id)
+
+    def execute(self, statement: str, *arguments: Any) -> None:
+        """Execute a statement."""
+        self.run(lambda connection: connection.execute(statement, *arguments))
+
+    def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Fetch the rows of a query."""
+        return self.run(lambda connection: connection.fetch(query, *arguments))
+
+    def write_ledger(self, applied: DeadLetter, *, produced_at: datetime, mends: tuple[str, ...] = ()) -> None:
+        """Write the ledger as if this output had been applied."""
+        self.execute(
+            """
+            INSERT INTO runferry.ledger (run_id, stage, content_sha256, produced_at, origin, authority, manifest,
+                                         mends, rows_written, batch_id, message_id)
+            VALUES ($1, $2, $3, $4, 'backfill', 0, '[]', $5, '[]', 'b', 'm')
+            """,
+            applied.run_id,
+            applied.stage,
+            applied.content_sha256,
+            produced_at,
+            list(mends),
+        )
+
+
+@pytest.fixture
+def letters(in_database: Any) -> Letters:
+    return Letters(in_database)
