@@ -1,11 +1,12 @@
 """Joined Markdown: all Markdown documents of an output in one text, and back.
 
-One document stands as it is; its name is in the ledger's manifest. Several stand in natural order, each after a line
+One document stands as it is; its name is in the ledger's manifest. Several stand in natural order, each after a
+line of this form and before a line feed:
 
     <!-- runferry document="opportunity-1.md" bytes=1234 sha256=… -->
 
-and before a line feed. The name is percent-encoded, so that it can't end the comment. Splitting goes by the length,
-so it gives back exactly what was joined, whatever the documents themselves say.
+The name is percent-encoded, so that it can't end the comment. Splitting goes by the length, so it gives back
+exactly what was joined, whatever the documents themselves say.
 """
 
 from __future__ import annotations

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.documents import Document, in_natural_order
-
-MARKDOWN_SUFFIX = ".md"
-
-
-def is_markdown(name: str) -> bool:
-    """Tell whether a document of this name is part of the joined Markdown."""
-    return name.endswith(MARKDOWN_SUFFIX)
+from shared.formats.kinds import Kind, kind_of
 
 
 def kept_documents(
@@ -23,5 +17,9 @@ def kept_documents(
     jsonb would change its value (duplicate keys, `-0.0`). All else is kept.
     """
     held_by_column = main_json_name if main_json_exact else None
-    kept = [document for document in documents if not is_markdown(document.name) and document.name != held_by_column]
+    kept = [
+        document
+        for document in documents
+        if kind_of(document.name) is not Kind.MARKDOWN and document.name != held_by_column
+    ]
     return in_natural_order(kept) if len(kept) > 1 else tuple(kept)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from shared.documents import Document, in_natural_order
 from shared.errors import NotRestorable
+from shared.formats.kinds import Kind, kind_of
 from shared.mapping.joined_markdown import split
-from shared.mapping.kept import is_markdown
 from shared.mapping.manifest import ManifestEntry
 from shared.rows import StageOutputRow
 
@@ -22,9 +22,10 @@ def restore(
     """
     restored = {document.name: document for document in kept}
     left = [entry.name for entry in manifest if entry.name not in restored]
-    for document in split(row.markdown_output, [name for name in left if is_markdown(name)]):
+    markdown = [name for name in left if kind_of(name) is Kind.MARKDOWN]
+    others = [name for name in left if kind_of(name) is not Kind.MARKDOWN]
+    for document in split(row.markdown_output, markdown):
         restored[document.name] = document
-    others = [name for name in left if not is_markdown(name)]
     if row.json_output is not None and len(others) == 1:
         restored[others[0]] = Document(others[0], row.json_output.encode())
     if restored.keys() != {entry.name for entry in manifest}:
