@@ -19,12 +19,12 @@ from producers.folders import FaultError, Folder, followed, is_utf8, open_folder
 from producers.scanned import Fault, FaultKind, ScannedOutput, Unsettled
 from producers.settling import unsettled_for_s, was_watched
 from shared.documents import Document, natural_order
+from shared.formats.kinds import Kind, kind_of
 from shared.ids import Stage
 
 #: A stage store that is replacing an output leaves an intent manifest of this name until it is done.
 INTENT_PREFIX: Final = ".runferry-intent"
 
-_DOCUMENT_ENDINGS: Final = (".json", ".md")
 _OFFICE_LOCK: Final = "~$"
 # Without O_NONBLOCK, opening a named pipe that took a document's place would wait for a writer for ever.
 _OPEN_DOCUMENT: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -77,7 +77,7 @@ class _ChangedError(Exception):
 @lru_cache(maxsize=4096)
 def is_document(name: str) -> bool:
     """Return whether a file of this name belongs to an output; hidden files and editors' leftovers don't."""
-    return name.lower().endswith(_DOCUMENT_ENDINGS) and not name.startswith((".", _OFFICE_LOCK))
+    return kind_of(name) is not Kind.OTHER and not name.startswith((".", _OFFICE_LOCK))
 
 
 def produced_at(modified_ns: int) -> datetime:
