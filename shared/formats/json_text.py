@@ -1,7 +1,7 @@
 """JSON text: a document parsed once, with what PostgreSQL's jsonb would make of it.
 
-The text itself goes into jsonb unchanged, so it is judged as PostgreSQL would: the grammar of RFC 8259, numbers that
-`numeric` holds, strings without U+0000 and lone surrogates.
+The text itself goes into jsonb unchanged, so it is judged as PostgreSQL would: the grammar of RFC 8259, numbers
+that `numeric` holds, strings without U+0000 and lone surrogates.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _NUMBER: Final = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 class JsonText:
     """A well-formed JSON document.
 
-    `text` is what goes into jsonb: the document without its byte order mark. `exact` tells that jsonb gives the same
-    value back: no duplicate keys, of which it keeps the last, and no negative zero, which it makes positive.
+    `text` is what goes into jsonb: the document without its byte order mark. `exact` tells that jsonb gives the
+    document back by value: there is no such mark, no duplicate key (jsonb keeps the last) and no negative zero
+    (jsonb makes it positive).
     """
 
     name: str
@@ -58,8 +59,9 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
 
     Without `stored` the document is not meant for jsonb: numbers and text beyond what PostgreSQL stores are fine.
     """
-    text = decode(document).removeprefix(BYTE_ORDER_MARK)
-    reading = _Reading()
+    decoded = decode(document)
+    text = decoded.removeprefix(BYTE_ORDER_MARK)
+    reading = _Reading(exact=len(text) == len(decoded))
     try:
         value = reading.decoder().decode(text)
     except _NotFiniteError:
@@ -109,8 +111,8 @@ class _Reading:
 
     __slots__ = ("beyond_numeric", "exact")
 
-    def __init__(self) -> None:
-        self.exact = True
+    def __init__(self, *, exact: bool) -> None:
+        self.exact = exact
         self.beyond_numeric = False
 
     def decoder(self) -> JSONDecoder:
@@ -151,7 +153,7 @@ class _Reading:
 
 def _is_too_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             child
             for container in level

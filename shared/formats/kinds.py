@@ -14,10 +14,9 @@ class Kind(Enum):
 
 
 def kind_of(name: str) -> Kind:
-    """Return the kind of the document `name`; the case of its ending is free."""
-    ending = name[-5:].lower()
-    if ending.endswith(".json"):
+    """Return the kind of the document `name`."""
+    if name.endswith(".json"):
         return Kind.JSON
-    if ending.endswith(".md"):
+    if name.endswith(".md"):
         return Kind.MARKDOWN
     return Kind.OTHER
