@@ -1,0 +1,1 @@
+"""What runferry costs, measured beside the simplest things that do the same work on the same machine."""
