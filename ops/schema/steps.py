@@ -64,13 +64,8 @@ def next_step(
 
 def refuse_foreign_bookkeeping(state: State, numbered: tuple[NumberedMigration, ...]) -> None:
     """Raise SchemaError where runferry's schema was made by another build, or for another web app."""
+    refuse_newer(state, numbered)
     known = {migration.version: migration for migration in numbered}
-    newest = max(known)
-    if state.version > newest:
-        raise SchemaError(
-            f'runferry\'s schema in the database "{state.database}" is at version {state.version}, newer than the '
-            f"{newest} that this runferry knows: upgrade runferry, or use the one that applied it."
-        )
     for version in state.versions:
         if version.sha256 != known[version.version].sha256:
             raise SchemaError(
@@ -85,6 +80,16 @@ def refuse_foreign_bookkeeping(state: State, numbered: tuple[NumberedMigration, 
             f'runferry\'s schema in the database "{state.database}" belongs to the web app in the schema '
             f'"{serves["name"]}", and this address says "{state.app_schema}": write ?schema={serves["name"]} in '
             "the address, or use another database."
+        )
+
+
+def refuse_newer(state: State, numbered: tuple[NumberedMigration, ...]) -> None:
+    """Raise SchemaError where a newer runferry made the schema."""
+    newest = max(migration.version for migration in numbered)
+    if state.version > newest:
+        raise SchemaError(
+            f'runferry\'s schema in the database "{state.database}" is at version {state.version}, newer than the '
+            f"{newest} that this runferry knows: upgrade runferry, or use the one that applied it."
         )
 
 

@@ -64,3 +64,15 @@ ORDER BY migration_name;
 -- 72707369 is the lock of Prisma's own `migrate`, so that neither works while the other does.
 -- Source: prisma-engines, sql-schema-connector, flavour/postgres, `acquire_lock`.
 SELECT pg_advisory_xact_lock(72707369), pg_advisory_xact_lock(hashtext('runferry schema')::bigint);
+
+-- name: prisma_migrations_since
+-- Migrations that the web app deployed, or resolved as applied, after a moment: $1.
+SELECT migration_name FROM _prisma_migrations WHERE rolled_back_at IS NULL AND started_at > $1 ORDER BY migration_name;
+
+-- name: fact_time
+-- When apply wrote a fact down: $1 the fact.
+SELECT at FROM runferry.schema_fact WHERE fact = $1;
+
+-- name: open_dead_letters
+-- Dead letters that wait for somebody, replayed ones that have not come to an end among them.
+SELECT count(*) FROM runferry.dead_letter WHERE state IN ('open', 'replaying');
