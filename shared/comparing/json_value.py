@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import orjson
 
-#: Shorter integers stay `int`: they are what nearly all JSON has, and orjson writes them exactly.
-_INT_DIGITS: Final = 15
+#: Integers of up to these many digits have 64 bits, which orjson reads and writes exactly.
+_INT_DIGITS: Final = 18
+_INT_END: Final = 10**_INT_DIGITS
 #: Takes needless zeros away without rounding.
 _EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
@@ -33,7 +34,12 @@ class JsonDifference:
 
 def canonical_json(text: str) -> bytes:
     """Return the canonical form of a JSON text: equal values give equal bytes, different values different ones."""
-    value = parse_value(text)
+    try:
+        value = orjson.loads(text)
+        if _has_inexact_number(value):
+            value = parse_value(text)
+    except orjson.JSONDecodeError:  # a number beyond what a float holds
+        value = parse_value(text)
     try:
         return _dumps(value)
     except orjson.JSONEncodeError:  # orjson ends at a depth of 254
@@ -59,6 +65,21 @@ def first_difference(expected: str, actual: str) -> JsonDifference | None:
         elif not _is_same_leaf(one, other):
             return JsonDifference(path, _text(one), _text(other))
     return None
+
+
+def _has_inexact_number(value: Any) -> bool:
+    """Tell whether orjson may have rounded a number, or read one that has several spellings."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is dict:
+            pending.extend(item.values())
+        elif kind is list:
+            pending.extend(item)
+        elif kind is float or (kind is int and not -_INT_END < item < _INT_END):
+            return True
+    return False
 
 
 def _integer(literal: str) -> int | Decimal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final, assert_never
+from typing import assert_never
 
 from shared.comparing.json_value import canonical_json
 from shared.documents import Sha256
@@ -11,25 +11,24 @@ from shared.rows import InspirationReportRow, OpportunityCardRow, StageOutputRow
 
 Row = StageOutputRow | InspirationReportRow | OpportunityCardRow
 
-_LENGTH_BYTES: Final = 8
-_NULL: Final = b"\xff" * _LENGTH_BYTES  # a length that no field has
-
 
 def row_sha256(row: Row) -> Sha256:
-    """Return the hash over the table's name and all values, each length-prefixed.
+    """Return the hash over the table's name and all values.
 
     Text counts exactly, JSON by value: PostgreSQL gives jsonb back with other key order, spacing and numbers.
     """
-    return Sha256(hashlib.sha256(b"".join(_parts(row))).hexdigest())
+    return Sha256(hashlib.sha256(_framed(row)).hexdigest())
 
 
-def _parts(row: Row) -> list[bytes]:
+def _framed(row: Row) -> bytes:
     match row:
         case StageOutputRow():
-            parts = _prefixed("StageOutput", row.run_id, str(row.stage_number.value), row.markdown_output)
-            return parts + ([_NULL] if row.json_output is None else _sized(canonical_json(row.json_output)))
+            number, json_output = str(row.stage_number.value), row.json_output
+            kind = "null" if json_output is None else "json"
+            texts = _frame("StageOutput", row.run_id, number, kind, row.markdown_output)
+            return texts if json_output is None else texts + canonical_json(json_output)
         case OpportunityCardRow():
-            return _prefixed(
+            return _frame(
                 "OpportunityCard",
                 row.run_id,
                 str(row.number),
@@ -42,7 +41,7 @@ def _parts(row: Row) -> list[bytes]:
                 row.quick_win,
             )
         case InspirationReportRow():
-            return _prefixed(
+            return _frame(
                 "InspirationReport",
                 row.run_id,
                 row.inspiration1_title,
@@ -58,9 +57,6 @@ def _parts(row: Row) -> list[bytes]:
             assert_never(row)
 
 
-def _prefixed(*texts: str) -> list[bytes]:
-    return [part for text in texts for part in _sized(text.encode())]
-
-
-def _sized(value: bytes) -> list[bytes]:
-    return [len(value).to_bytes(_LENGTH_BYTES, "big"), value]
+def _frame(*texts: str) -> bytes:
+    """Return the texts after their lengths, so that nothing can move between two of them unseen."""
+    return f"{' '.join([str(len(text)) for text in texts])}\n{''.join(texts)}".encode()
