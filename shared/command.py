@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import click
@@ -16,7 +16,8 @@ import redis
 from dramatiq.errors import BrokerConnectionError
 
 from shared.connection_errors import explain_redis
-from shared.errors import QueueAway, RunferryError, UsageError
+from shared.errors import RunferryError
+from shared.log import hide_passwords
 from shared.settings import Settings
 
 #: Done and true.
@@ -28,7 +29,9 @@ USAGE: Final = 2
 #: Interrupted by the user: 128 and the signal's number, as a shell counts.
 INTERRUPTED: Final = 130
 
-P = ParamSpec("P")
+#: For whoever looks for a fault of runferry's own.
+TRACEBACKS: Final = os.environ.get("RUNFERRY_TRACEBACK") == "1"
+
 R = TypeVar("R")
 
 
@@ -84,15 +87,15 @@ class _Ending:
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)  # type: ignore[misc]
-        except (RunferryError, OSError, asyncpg.PostgresError, redis.RedisError, BrokerConnectionError) as error:
-            sentence = _sentence(error, ctx)
-            if sentence is None or os.environ.get("RUNFERRY_TRACEBACK") == "1":
-                raise
-            say(f"{ctx.command_path}: {sentence}")
-            ctx.exit(USAGE)
         except KeyboardInterrupt:
             say("Interrupted.")
             ctx.exit(INTERRUPTED)
+        except Exception as error:
+            sentence = _sentence(error, ctx)
+            if sentence is None or TRACEBACKS:
+                raise
+            say(f"{ctx.command_path}: {sentence}")
+            ctx.exit(USAGE)
         if isinstance(result, int) and not isinstance(result, bool):
             ctx.exit(result)
         return result
@@ -109,27 +112,24 @@ class RunferryGroup(_Ending, click.Group):
     group_class = type
 
 
-def fail(sentence: str) -> NoReturn:
-    """End the command with a sentence and exit status 2."""
-    raise UsageError(sentence)
-
-
 _SETTINGS: Final = "runferry.settings"
 
 
 def _sentence(error: BaseException, ctx: click.Context) -> str | None:
-    """Return what to tell the user, None for an error that is a fault of runferry's own."""
+    """Return what to tell the user; None for a fault of runferry's own, and for click's own ways to end."""
     if isinstance(error, RunferryError):
         return str(error)
-    settings = ctx.meta.get(_SETTINGS)
-    url = settings.redis_url.get_secret_value() if settings and settings.redis_url else None
     cause: BaseException | None = error
     while isinstance(cause, BrokerConnectionError):
         cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, redis.RedisError):
+    settings: Settings | None = ctx.meta.get(_SETTINGS)
+    if isinstance(cause, redis.ConnectionError | redis.TimeoutError):
+        url = settings.redis_url.get_secret_value() if settings and settings.redis_url else None
         return (
             str(explain_redis(cause, url))
             if url
-            else str(QueueAway("The embedded Redis does not answer; see ops services status."))
+            else f"The embedded Redis went away: {hide_passwords(str(cause))}"
         )
+    if isinstance(cause, asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | ConnectionError):
+        return f"The connection was lost while the command ran: {hide_passwords(str(cause))}"
     return None

@@ -13,7 +13,7 @@ from shared.errors import DatabaseAway, QueueAway, RunferryError, SettingsError
 
 
 def explain_database(error: Exception, address: DatabaseAddress) -> RunferryError:
-    """Return the sentence for an error of asyncpg while connecting: SettingsError where only the user can mend it."""
+    """Return the sentence for an error while connecting; SettingsError where only the user can mend it."""
     match error:
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             return SettingsError(

@@ -21,7 +21,7 @@ async def connect(address: DatabaseAddress, settings: Settings) -> asyncpg.Conne
 
 
 async def create_pool(address: DatabaseAddress, settings: Settings) -> asyncpg.Pool:
-    """Return an open pool of 2 to 10 connections (settable; `connection_limit` of the URL wins); raises as `connect`."""
+    """Return an open pool, as large as the settings say or `connection_limit` of the URL; raises as `connect`."""
     most = address.connection_limit or settings.pool_max_size
     try:
         return await asyncpg.create_pool(

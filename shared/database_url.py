@@ -45,13 +45,12 @@ class DatabaseAddress:
         """Return the address that `url` names; raises SettingsError, which never shows the password."""
         parts = _split(url)
         query = _parameters(parts)
-        hosts = _socket_folder(query) or parts.netloc.rpartition("@")[2]
-        host, port = _first_host(hosts, query)
+        host, port = _first_host(parts.netloc.rpartition("@")[2], query)
         if "sslmode" in query and query["sslmode"] not in _SSL_MODES:
             raise SettingsError(f"DATABASE_URL: sslmode={query['sslmode']} is none of {', '.join(_SSL_MODES)}.")
         return cls(
             url=url,
-            dsn=_dsn(parts, query),
+            dsn=_dsn(parts, query, port),
             redacted=_redacted(parts, query),
             host=host,
             port=port,
@@ -73,7 +72,7 @@ class DatabaseAddress:
         return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
 
     def connect_arguments(self) -> Mapping[str, Any]:
-        """Return what `asyncpg.connect` and `asyncpg.create_pool` take for this address, without session settings."""
+        """Return what `asyncpg.connect` and `create_pool` take for this address, without session settings."""
         arguments: dict[str, Any] = {"dsn": self.dsn}
         if self.transaction_pooler:
             arguments["statement_cache_size"] = 0
@@ -106,30 +105,24 @@ def _parameters(parts: SplitResult) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
 
 
-def _socket_folder(query: Mapping[str, str]) -> str | None:
-    """Prisma and libpq let `?host=` win over the host before it; asyncpg does not."""
-    return query.get("host") or None
-
-
 def _first_host(hosts: str, query: Mapping[str, str]) -> tuple[str, int]:
-    if hosts.startswith("/"):
-        return hosts, int(query.get("port") or _DEFAULT_PORT)
     first = hosts.split(",")[0]
     host, port = first, ""
     if match := re.fullmatch(r"(\[.*\]|[^:]*)(?::(\d+))?", first):
         host, port = match[1].strip("[]"), match[2] or ""
     try:
-        return unquote(host) or "localhost", int(port or query.get("port") or _DEFAULT_PORT)
+        return unquote(query.get("host") or host) or "localhost", int(query.get("port") or port or _DEFAULT_PORT)
     except ValueError:
         raise SettingsError(f"DATABASE_URL: port={query['port']} is no number.") from None
 
 
-def _dsn(parts: SplitResult, query: Mapping[str, str]) -> str:
+def _dsn(parts: SplitResult, query: Mapping[str, str], port: int) -> str:
     credentials, at, hosts = parts.netloc.rpartition("@")
     passed = {name: query[name] for name in _FOR_ASYNCPG if query.get(name)}
-    if folder := _socket_folder(query):
+    if query.get("host"):
+        # Prisma and libpq let it win over the host before it; asyncpg does not.
         hosts = ""
-        passed["host"] = folder
+        passed |= {"host": query["host"], "port": str(port)}
     for name in ("port", "user", "password", "dbname"):
         if query.get(name):
             passed[name] = query[name]

@@ -13,7 +13,7 @@ _PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
 
 
 def parse_duration(value: object) -> object:
-    """Return the duration that `value` writes; what is none of our own forms is left to pydantic (ISO 8601, timedelta)."""
+    """Return the duration that `value` writes; what has another form (ISO 8601) is left to pydantic."""
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
@@ -25,7 +25,7 @@ def parse_duration(value: object) -> object:
 
 
 def write_duration(duration: timedelta) -> str:
-    """Return the duration as `parse_duration` reads it, in the largest unit that divides it: `7d`, `10s`, `500ms`."""
+    """Return the duration in the largest unit that divides it: `7d`, `10s`, `500ms`."""
     milliseconds = round(duration.total_seconds() * 1000)
     for unit in ("d", "h", "m", "s"):
         size = round(_UNITS[unit] * 1000)

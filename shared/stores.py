@@ -31,7 +31,7 @@ class Stores:
 
 
 def given_stores(settings: Settings) -> Stores | None:
-    """Return the stores that the settings name, None where they name none; raises SettingsError for one without the other."""
+    """Return the stores that the settings name, if any; raises SettingsError for one without the other."""
     match settings.database_url, settings.redis_url:
         case None, None:
             return None
@@ -72,14 +72,14 @@ def is_example_tree(root: Path) -> bool:
 
 
 def own_tree_notice(root: Path, stores: Stores) -> str | None:
-    """Return the line to say first and last when the user's own tree goes into the embedded database, else None."""
+    """Return what to say first and last when the user's own tree goes into the embedded database, else None."""
     if not stores.embedded or is_example_tree(root):
         return None
     return f"writing to the embedded database at {stores.home}; set DATABASE_URL for your own"
 
 
 def refuse_examples(root: Path, stores: Stores) -> None:
-    """Raise UsageError where the example tree would go into services that are not embedded, unless YES=1 asks for it."""
+    """Raise UsageError where the example tree would go into the user's own services, unless YES=1 asks for it."""
     if stores.embedded or not is_example_tree(root) or os.environ.get("YES") == "1":
         return
     raise UsageError(

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: real PostgreSQL and Redis of this session's own, a database and a Redis database a test."""
+"""Fixtures of all tests: real PostgreSQL and Redis of the session, and databases of each test's own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def services() -> Iterator[embedded.EmbeddedServices]:
     # PostgreSQL's account must get through to its data inside when root runs the tests.
     home.chmod(0o711)
     try:
-        # Tests kill processes, never the machine: what fsync adds can't be tested here, and costs half of the time.
+        # Tests kill processes, never the machine: fsync would add nothing here but time.
         yield embedded.start(
             home, postgres_settings={"fsync": "off"}, redis_settings={"databases": str(_REDIS_DATABASES)}
         )

@@ -23,7 +23,7 @@ class Account:
     lent: bool
 
     def process_arguments(self) -> dict[str, Any]:
-        """Return what `subprocess` takes to run as this account, with nothing of the files it makes open to others."""
+        """Return what `subprocess` takes to run as this account, with files that are its own alone."""
         arguments: dict[str, Any] = {"umask": 0o077}
         if self.lent:
             arguments |= {"user": self.uid, "group": self.gid, "extra_groups": []}

@@ -42,13 +42,13 @@ def find_binaries() -> Binaries:
     for program in (postgres / "postgres", postgres / "initdb", redis_server):
         if not os.access(program, os.X_OK):
             raise ServicesError(
-                f"The extra 'embedded' holds no {program.name} for this platform ({sys.platform}); {_OWN_SERVICES}."
+                f"The extra 'embedded' holds no {program.name} for this platform, {sys.platform}; {_OWN_SERVICES}."
             )
     return Binaries(postgres, redis_server)
 
 
 def programs_for(binaries: Binaries, account: Account) -> Path:
-    """Return a folder of PostgreSQL's programs that `account` can run, copied once where the environment is closed to it."""
+    """Return a folder of programs that `account` can run: copied once where the environment is closed to it."""
     if account.executes(binaries.program("postgres")):
         return binaries.postgres
     package = binaries.postgres.parent.parent

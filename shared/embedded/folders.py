@@ -1,4 +1,4 @@
-"""Where the embedded services keep data and sockets: never where an existing folder's rights would have to change."""
+"""Where the embedded services keep data and sockets: no existing folder's rights ever change for it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _candidates(home: Path, recorded: Path | None) -> Iterator[Path]:
     if recorded is not None:
         yield recorded
     name = f"runferry-{home_key(home)}"
-    temporary = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
+    # A name that somebody else has taken there is never used: see make_private.
+    temporary = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
     yield from (folder / name for folder in temporary)
     # Someone else holds that name: another one, which the state keeps.
     yield from (folder / f"{name}-{secrets.token_hex(2)}" for folder in temporary)

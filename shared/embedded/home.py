@@ -49,7 +49,7 @@ def new_password() -> str:
 
 
 def read_state(home: Path) -> State | None:
-    """Return the state of a home, or None where there is none or it belongs to the home that this one was copied from."""
+    """Return the state of a home; None where there is none, or it is that of the home it was copied from."""
     try:
         state = State.model_validate_json((home / _STATE).read_bytes())
     except FileNotFoundError:
@@ -83,7 +83,9 @@ def write_private(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         scratch.unlink(missing_ok=True)
-        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(
+            os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -94,11 +96,11 @@ def write_private(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(home: Path, account: Account) -> Iterator[None]:
-    """Make the home where it is missing, and keep other commands from starting or stopping its services meanwhile."""
+    """Make the home where it is missing, and keep others from starting or stopping its services meanwhile."""
     try:
         if not home.exists():
             home.parent.mkdir(parents=True, exist_ok=True)
-            # Another account must get through to its own folder inside; only the folders and files in it are private.
+            # Another account must get through to its own folder inside; what is in it is private all the same.
             home.mkdir(mode=0o711 if account.lent else 0o700, exist_ok=True)
         lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:

@@ -99,7 +99,7 @@ class Postgres:
         return process if processes.is_server(process, _PROGRAM, self.data) else None
 
     def start(self, settings: Mapping[str, str]) -> None:
-        """Make the data folder where it is missing, and start the server where it doesn't run; returns when it answers."""
+        """Start the server where it doesn't run, its data folder made if need be; returns when it answers."""
         if not self.data.exists():
             self._make_data()
         self._check_version()
@@ -118,8 +118,8 @@ class Postgres:
 
     def ensure_database(self) -> None:
         """Create the database where it is missing."""
-        present = self._ask(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'")
-        if not present:
+        databases = self._ask("SELECT datname FROM pg_database").splitlines()
+        if DATABASE not in databases:
             self._ask(f"CREATE DATABASE {DATABASE}")
 
     def stop(self) -> None:
@@ -141,7 +141,7 @@ class Postgres:
         password_file = self.folder / "password.new"
         shutil.rmtree(made, ignore_errors=True)
         password_file.unlink(missing_ok=True)
-        with open(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(self.password + "\n")
         self.account.own(password_file)
         try:
@@ -151,9 +151,9 @@ class Postgres:
                     "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
                     "--builtin-locale=C.UTF-8", "--no-instructions",
                 ],
-                check=False, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                text=True, timeout=_INITDB_DEADLINE_S, env=_plain_environment(self.folder),
-                **self.account.process_arguments(),
+                check=False, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=_INITDB_DEADLINE_S,
+                env=_plain_environment(self.folder), **self.account.process_arguments(),
             )  # fmt: skip
         finally:
             password_file.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ class Postgres:
         major = (self.data / "PG_VERSION").read_text().strip()
         if major != POSTGRES_MAJOR:
             raise ServicesError(
-                f"The data in {self.data} were made by PostgreSQL {major}, and this is PostgreSQL {POSTGRES_MAJOR}; "
+                f"The data in {self.data} were made by PostgreSQL {major}, and this is {POSTGRES_MAJOR}; "
                 "make a backup with the runferry that made them, move the folder away and restore."
             )
 
@@ -197,7 +197,7 @@ class Postgres:
         return False
 
     def _clear_remains(self) -> None:
-        """Take away what a killed server left behind: its children, and the id of a process that may be another's now."""
+        """Take away what a killed server left: its children, and a process id that may be another's now."""
         for orphan in processes.servers(_PROGRAM, self.data):
             processes.end(orphan, [signal.SIGQUIT, signal.SIGKILL], _ORPHANS_DEADLINE_S)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -226,8 +226,8 @@ class Postgres:
 
     def _ask(self, sql: str) -> str:
         asked = subprocess.run(
-            [self.programs / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.sockets, "-p", str(PORT),
-             "-U", USER, "-d", "postgres", "-c", sql],
+            [self.programs / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.sockets,
+             "-p", str(PORT), "-U", USER, "-d", "postgres", "-c", sql],
             check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             env=_plain_environment(self.folder) | {"PGPASSWORD": self.password},
         )  # fmt: skip

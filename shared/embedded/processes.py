@@ -1,8 +1,7 @@
-"""Processes of the embedded services, known by program and working folder: a reused process id is never mistaken for one."""
+"""Processes of the embedded services, known by program and working folder, so that no reused id deceives."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ def is_server(process: psutil.Process, program: str, folder: Path) -> bool:
         return (
             process.name() == program
             and process.status() != psutil.STATUS_ZOMBIE
-            and os.path.samefile(process.cwd(), folder)
+            and folder.samefile(process.cwd())
         )
     except (psutil.Error, OSError):
         return False

@@ -119,7 +119,7 @@ class RedisServer:
         return said.partition("v=")[2].split(" ")[0]
 
     def _adopt(self) -> bool:
-        """Whether the server runs already; one that lost its socket is stopped: two on one folder destroy its file."""
+        """Whether the server runs already; one that lost its socket is stopped: two would spoil its file."""
         process = self.process()
         if process is None:
             return False

@@ -45,8 +45,8 @@ class EmbeddedServices:
     @property
     def psql_url(self) -> str:
         """The database's URL for psql and its kin, with the passwords' file instead of the password."""
-        sockets = self.database_url.partition("?")[2]
-        return f"postgresql://{USER}@localhost/{DATABASE}?{sockets}&passfile={quote(str(self.passfile), safe='/')}"
+        server = self.database_url.rpartition("@")[2].partition("?")[0]
+        return f"postgresql://{USER}@{server}?passfile={quote(str(self.passfile))}"
 
 
 def start(
@@ -99,12 +99,14 @@ class _Pair:
 
     def describe(self) -> EmbeddedServices:
         postgres, redis = self.postgres.process(), self.redis.process()
-        sockets = quote(str(self.postgres.sockets), safe="/")
+        sockets = str(self.postgres.sockets)
         return EmbeddedServices(
             home=self.state.home,
             running=self.postgres.answers() and self.redis.answers(),
+            # The socket's folder stands there twice: asyncpg and libpq read the first, Prisma the second.
             database_url=(
-                f"postgresql://{USER}:{self.state.password}@localhost/{DATABASE}?host={sockets}&port={PORT}"
+                f"postgresql://{USER}:{self.state.password}@{quote(sockets, safe='')}:{PORT}/{DATABASE}"
+                f"?host={quote(sockets)}"
             ),
             redis_url=self.redis.url,
             passfile=self.state.home / "pgpass",

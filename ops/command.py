@@ -1,0 +1,72 @@
+"""The `ops` command: looking, proving, mending, and the ways back."""
+
+from __future__ import annotations
+
+import importlib
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import click
+
+from shared import __version__
+from shared.command import RunferryGroup
+
+
+class Section(StrEnum):
+    """The parts of `ops --help`, in their order."""
+
+    LOOK = "Look"
+    PROVE = "Prove"
+    MEND = "Mend"
+    WAYS_BACK = "Ways back"
+
+
+class Entry(NamedTuple):
+    """Where a command is; its module is imported when the command is used."""
+
+    target: str
+    section: Section
+
+
+#: Every command of `ops`: name -> "module:attribute" and its section, in the order of the help.
+COMMANDS: Final[dict[str, Entry]] = {
+    "services": Entry("ops.services:services", Section.LOOK),
+}
+
+
+class _Commands(RunferryGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in Section:
+            names = [name for name, entry in COMMANDS.items() if entry.section is section]
+            loaded = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, command.get_short_help_str(limit=100)) for name, command in loaded if command]
+            if rows:
+                with formatter.section(section):
+                    formatter.write_dl(rows)
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, prog_name="runferry")
+def main() -> None:
+    """Operate runferry: look at it, prove that nothing is lost, mend what is, go back.
+
+    \b
+    Examples:
+      ops services status
+      ops services start --json
+    """
+
+
+if __name__ == "__main__":
+    main()

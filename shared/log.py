@@ -1,0 +1,88 @@
+"""Log lines: for people on a terminal, JSON elsewhere, with run id and message id, never with a password."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, Final, TextIO
+
+import orjson
+import structlog
+
+from shared.ids import RunId
+from shared.settings import LogFormat, Settings
+
+_PASSWORD_IN_URL: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
+#: Their lines below this level tell of their own machinery only.
+_QUIET: Final = {"asyncio": logging.WARNING, "dramatiq": logging.INFO}
+
+
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send runferry's log lines, and those of every library, to `stream` (stderr)."""
+    stream = stream or sys.stderr
+    people = settings.log_format is LogFormat.TEXT or (settings.log_format is LogFormat.AUTO and stream.isatty())
+    before: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        *([] if people else [structlog.processors.format_exc_info]),
+        _hide_passwords,
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        if people
+        else structlog.processors.JSONRenderer(serializer=_json),
+    ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=last))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, root.level))
+    structlog.configure(
+        processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module; the first argument of its methods is the event, facts are keywords."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def bound(*, run_id: RunId | None = None, message_id: str | None = None) -> AbstractContextManager[None]:
+    """Have every log line inside carry these ids, in this thread or task."""
+    ids = {"run_id": run_id, "message_id": message_id}
+    return structlog.contextvars.bound_contextvars(
+        **{name: value for name, value in ids.items() if value is not None}
+    )
+
+
+def hide_passwords(text: str) -> str:
+    """Return the text with `***` for the password of every URL in it."""
+    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
+
+
+def _hide_passwords(
+    logger: Any,  # noqa: ARG001 - structlog hands it to every processor
+    method: str,  # noqa: ARG001
+    event: MutableMapping[str, Any],
+) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, str) and "://" in value:
+            event[name] = hide_passwords(value)
+    return event
+
+
+def _json(event: Any, **_: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
