@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,8 +12,8 @@ from shared import embedded
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
 from shared.connection_errors import redact_redis_url
 from shared.settings import Settings
-from shared.store_checks import faults
-from shared.stores import Stores, given_stores
+from shared.store_checks import check_stores, faults
+from shared.stores import Stores, given_stores, refuse_examples, resolve_stores
 
 
 @click.group(cls=RunferryGroup)
@@ -32,14 +33,24 @@ def services() -> None:
 
 @services.command()
 @store_options
+@click.option("--root", type=click.Path(path_type=Path), help="Refuse the example tree on services of your own.")
+@click.option("--quiet", is_flag=True, help="Say nothing but what is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def start(settings: Settings, *, as_json: bool) -> int:
-    """Start them where they don't run."""
-    given = given_stores(settings)
-    if given is not None:
+def start(settings: Settings, *, root: Path | None, quiet: bool, as_json: bool) -> int:
+    """Start them where they don't run.
+
+    Services of your own are only asked whether they answer.
+    """
+    stores = resolve_stores(settings)
+    if root is not None:
+        refuse_examples(root, stores)
+    check_stores(stores, settings)
+    if quiet and not as_json:
+        return DONE
+    if not stores.embedded:
         say("DATABASE_URL and REDIS_URL are set: the services there are yours, and nothing was started.")
-        return _show_own(settings, given, as_json=as_json)
-    return _show(embedded.start(settings.home), settings, as_json=as_json)
+        return _show_own(settings, stores, as_json=as_json)
+    return _show(embedded.status(settings.home), settings, as_json=as_json)
 
 
 @services.command()

@@ -1,0 +1,65 @@
+# Needs make and Python 3.11 or later; everything else comes from requirements.lock into .venv.
+
+ROOT ?= examples
+VENV := .venv
+BIN := $(VENV)/bin
+# Scripts in an environment hold its path: a checkout that was moved needs it anew.
+MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
+# Tests are never told where somebody's database is.
+ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_]*\)=.*/\1/p');
+
+.PHONY: help backfill test lint bench lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make backfill            carry the example runs to PostgreSQL and show what became of them'
+	@echo 'make backfill ROOT=DIR   the same for the run folders in DIR'
+	@echo 'make test                everything that CI runs: format, lint, import rules, types, tests'
+	@echo 'make lint                the same without the tests'
+	@echo 'make bench               measure the backfill against a plain script and a bare COPY'
+	@echo 'make lock                pin the dependencies again (needs uv)'
+	@echo
+	@echo 'DATABASE_URL and REDIS_URL name services of your own; with neither, the embedded ones are used.'
+	@echo 'PYTHON=... chooses the Python that makes .venv. YES=1 lets the examples go to services of your own.'
+
+backfill: $(MADE)
+	@$(BIN)/ops services start --quiet --root "$(ROOT)"
+	@$(BIN)/ops schema apply
+	@$(BIN)/producer backfill --all --root "$(ROOT)" --wait --run-workers 2
+	@echo
+	@$(BIN)/ops services status
+
+test: lint
+	@$(ALONE) $(BIN)/pytest
+
+lint: $(MADE)
+	@$(ALONE) $(BIN)/ruff format --check .
+	@$(ALONE) $(BIN)/ruff check .
+	@$(ALONE) $(BIN)/lint-imports
+	@$(ALONE) $(BIN)/mypy
+
+bench: $(MADE)
+	@$(ALONE) $(BIN)/python benchmarks/backfill.py $(ARGS)
+
+lock:
+	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 2; }
+	@echo setuptools | uv pip compile --quiet --universal --upgrade --generate-hashes --all-extras --python-version 3.11 \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--output-file requirements.lock pyproject.toml -
+
+$(MADE): requirements.lock pyproject.toml
+	@python='$(PYTHON)'; \
+	if [ -z "$$python" ]; then \
+		for python in python3 python3.14 python3.13 python3.12 python3.11 none; do \
+			$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; \
+		done; \
+	fi; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
+		echo 'runferry needs Python 3.11 or later; say where it is: make PYTHON=/path/to/python3.11' >&2; exit 2; }; \
+	echo 'Making $(VENV), once: this takes a minute.'; \
+	"$$python" -m venv --clear $(VENV) || { \
+		echo 'This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
+		--config-settings editable_mode=compat --editable .
+	@touch $@
