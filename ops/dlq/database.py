@@ -1,0 +1,39 @@
+"""The connection of an `ops dlq` command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from shared.connection_errors import explain_database
+from shared.database import connect
+from shared.schema_version import check
+from shared.settings import Settings
+from shared.stores import Stores, resolve_stores
+
+T = TypeVar("T")
+
+
+def with_database(settings: Settings, function: Callable[[asyncpg.Connection, Stores], Awaitable[T]]) -> T:
+    """Run `function` with an open connection; raises UsageError or DatabaseAway with a sentence for the user."""
+    stores = resolve_stores(settings)
+
+    async def run() -> T:
+        connection = await connect(stores.database, settings)
+        try:
+            await check(connection)
+            return await function(connection, stores)
+        except (
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+            asyncpg.OperatorInterventionError,
+        ) as error:
+            raise explain_database(error, stores.database) from error
+        finally:
+            # After Ctrl-C or a lost connection a polite goodbye may never be answered.
+            connection.terminate()
+
+    return asyncio.run(run())

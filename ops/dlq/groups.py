@@ -1,0 +1,73 @@
+"""`ops dlq groups`: equal failures together."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import asyncpg
+import click
+
+from ops.dlq.database import with_database
+from ops.dlq.queries import query
+from ops.dlq.selection import Selection, selection_options
+from ops.dlq.summary import iso, short_time
+from ops.dlq.tables import print_table
+from shared.command import DONE, print_json, say, store_options
+from shared.settings import Settings
+from shared.stores import Stores
+
+_COLUMNS: Final = ("fingerprint", "letters", "first (UTC)", "last (UTC)", "reason", "stage", "example", "sentence")
+
+
+@click.command("groups")
+@selection_options(ids=False, states=True)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Groups to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@store_options
+def list_groups(selection: Selection, limit: int, as_json: bool, settings: Settings) -> int:
+    """Show equal failures as groups, largest first; replay or discard one by --fingerprint.
+
+    \b
+    Examples:
+      ops dlq groups
+      ops dlq groups --since 1h --json
+      ops dlq replay --fingerprint 3f2b8c1e --dry-run
+    """
+
+    async def read(connection: asyncpg.Connection, _: Stores) -> list[Any]:
+        return list(await connection.fetch(query("groups", selection), *selection.arguments(), limit))
+
+    groups = with_database(settings, read)
+    if as_json:
+        print_json([_json(group) for group in groups])
+    elif groups:
+        print_table(_COLUMNS, [_cells(group) for group in groups], wraps="sentence")
+    else:
+        say("No dead letters match.")
+    return DONE
+
+
+def _json(group: Any) -> dict[str, Any]:
+    return {
+        "fingerprint": group["fingerprint"],
+        "count": group["letters"],
+        "first": iso(group["first"]),
+        "last": iso(group["last"]),
+        "reason": group["reason"],
+        "stage": group["stage"],
+        "example": group["example"],
+        "sentence": group["sentence"],
+    }
+
+
+def _cells(group: Any) -> tuple[object, ...]:
+    return (
+        group["fingerprint"],
+        group["letters"],
+        short_time(group["first"]),
+        short_time(group["last"]),
+        group["reason"],
+        group["stage"] or "?",
+        group["example"],
+        group["sentence"],
+    )
