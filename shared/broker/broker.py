@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Lock
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+import redis
+from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.message import Message
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, MiddlewareError
 
 from shared import queues
 from shared.broker import clock
+from shared.broker.attempts import Attempts
+from shared.broker.burial import DeadMessage, forget_dead, read_dead
 from shared.broker.client import make_client, queue_errors
+from shared.broker.consumer import Fetched, QueueConsumer
+from shared.broker.consumption import Consumption
+from shared.broker.delays import DelayConsumer
 from shared.broker.depths import Depth, Memory, read_depths
 from shared.broker.encoder import ENCODER
+from shared.broker.heartbeat import Heartbeat
 from shared.broker.in_flight import InFlight, entries_of, read_in_flight
+from shared.broker.lifecycle import Lifecycle
 from shared.broker.patience import Patience
 from shared.broker.registry import Registry, WorkerInfo
-from shared.broker.scripts import Scripts
+from shared.broker.scripts import Scripts, text_of
+from shared.broker.suspects import Suspects
+from shared.broker.tickets import Operation, Ticket
+from shared.broker.wakeup import Wakeups
 from shared.settings import Settings
 
 Result = TypeVar("Result")
@@ -31,12 +44,14 @@ _DEAD_MESSAGE_TTL: Final = timedelta(days=36_500)
 #: One script call carries so many messages or bytes at most: Redis serves nobody else meanwhile.
 _CHUNK_MESSAGES: Final = 200
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
+_PROMOTED_AT_ONCE: Final = 100
 
 
 class RunferryBroker(RedisBroker):
     """Dramatiq's Redis broker without its ways to lose, strand or hide messages.
 
-    Made by `make_broker`. Nothing is connected before the first use. Methods that talk to Redis raise QueueAway.
+    Made by `make_broker`. Nothing is connected before the first use. Methods for producers and tools raise
+    QueueAway.
     """
 
     def __init__(
@@ -47,24 +62,37 @@ class RunferryBroker(RedisBroker):
         middleware: Sequence[Middleware] = (),
         patience: timedelta | None = None,
     ) -> None:
+        self.settings = settings
+        self.describe: Callable[[], WorkerInfo | None] = lambda: None
+        self._suspects = Suspects(self._mark_alone)
         timeout_s = (patience or settings.connect_timeout).total_seconds()
         super().__init__(  # type: ignore[no-untyped-call]
             client=make_client(redis_url, timeout_s=timeout_s, retried=patience is None),
-            middleware=list(middleware),
+            middleware=[*middleware, Lifecycle(self), self._suspects],
             namespace=settings.namespace,
             heartbeat_timeout=_milliseconds(settings.heartbeat_timeout),
             dead_message_ttl=_milliseconds(_DEAD_MESSAGE_TTL),
             maintenance_chance=0,
         )
-        self.settings = settings
+        self.scripts["dispatch"] = self.client.register_script(
+            text_of("dispatch_prelude").encode() + bytes(self.scripts["dispatch"].script)
+        )
+        # A consumer that waits by itself must hear of every lost answer: each may have carried messages.
+        self._impatient = make_client(redis_url, timeout_s=timeout_s, retried=False)
         self._patience = Patience(patience.total_seconds() if patience else None)
-        self._runferry_scripts = Scripts(self.client, self.namespace)
+        self._tool_scripts = Scripts(self.client, self.namespace)
+        self._worker_scripts = Scripts(self._impatient, self.namespace)
         self._registry = Registry(self.client, self.namespace)
+        self._consumption: Consumption | None = None
+        self._consumption_lock = Lock()
+        self._paused: set[str] = set()
 
     @property
     def worker_id(self) -> str:
         """This process' name among the workers; it is the broker id of the keys in Redis."""
         return str(self.broker_id)
+
+    # For producers.
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Send a message, after `delay` ms if given, and return it as it was sent."""
@@ -80,7 +108,8 @@ class RunferryBroker(RedisBroker):
     def enqueue_many(self, messages: Iterable[Message[Any]]) -> int:
         """Send messages in chunks, each whole or not at all, and return how many were sent.
 
-        When it raises, the chunks before the failing one are sent. Sending a message twice is harmless.
+        When it raises, the chunks before the failing one are sent. Sending a message twice is harmless. Middleware
+        is not asked.
         """
         sent = 0
         for chunk in _chunks(messages):
@@ -90,7 +119,7 @@ class RunferryBroker(RedisBroker):
 
     def depths(self) -> dict[str, Depth]:
         """Return what each declared queue holds."""
-        return self._call(lambda: read_depths(self._runferry_scripts, sorted(self.queues)))
+        return self._call(lambda: read_depths(self._tool_scripts, sorted(self.queues)))
 
     def memory(self) -> Memory:
         """Return how much memory Redis uses and may use, and what it does at the limit."""
@@ -103,7 +132,9 @@ class RunferryBroker(RedisBroker):
 
     def stamp(self, run_id: str, stage: int) -> datetime:
         """Return Redis' time in UTC, always later than the last stamp of that run and stage."""
-        return self._call(lambda: clock.stamp(self._runferry_scripts, run_id, stage))
+        return self._call(lambda: clock.stamp(self._tool_scripts, run_id, stage))
+
+    # For tools.
 
     def in_flight(self, run_id: str) -> frozenset[InFlight]:
         """Return the outputs of a run that are waiting, being worked on, delayed, or dead and not filed yet."""
@@ -111,20 +142,159 @@ class RunferryBroker(RedisBroker):
 
     def in_flight_many(self, run_ids: Iterable[str]) -> dict[str, frozenset[InFlight]]:
         """Return the outputs in flight of each run, also of those that have none."""
-        return self._call(lambda: read_in_flight(self._runferry_scripts, run_ids))
+        return self._call(lambda: read_in_flight(self._tool_scripts, run_ids))
+
+    def dead_messages(self, queue: str, *, offset: int = 0, limit: int = 100) -> list[DeadMessage]:
+        """Return messages of a queue that are dead and not filed yet, oldest first."""
+        return self._call(lambda: read_dead(self._tool_scripts, queue, offset=offset, limit=limit))
+
+    def forget_dead(self, queue: str, dead: Iterable[DeadMessage]) -> int:
+        """Remove dead messages that are kept elsewhere now, and return how many there were."""
+        return self._call(lambda: forget_dead(self._tool_scripts, queue, dead))
 
     def announce(self, info: WorkerInfo) -> None:
-        """Say that a worker lives; workers that beat do this by themselves."""
+        """Say that a worker lives. Consuming workers do so by themselves with what `describe` returns."""
         self._call(lambda: self._registry.announce(info))
 
     def live_workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive."""
         return self._call(self._registry.live_workers)
 
+    def presume_dead(self, worker_id: str) -> None:
+        """Have a worker's messages taken over at the next beat of any other; for who saw its process end."""
+        self._call(lambda: self.client.zadd(f"{self.namespace}:__heartbeats__", {worker_id: 0}, xx=True))
+
+    def flush(self, queue_name: str) -> None:
+        """Drop the messages of a queue; never the dead ones."""
+        self._call(lambda: self._tool_scripts.run("flush", self.worker_id, queue_name))
+
+    # For workers.
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Return a consumer of a queue, or of its delay queue; never raises."""
+        consumption = self._consuming()
+        if queue_name.endswith(".DQ"):
+            promote = partial(self._worker_scripts.run, "promote", q_name(queue_name), _PROMOTED_AT_ONCE)
+            return DelayConsumer(promote, consumption, queue_name, timeout)
+        return QueueConsumer(self, consumption, queue_name, prefetch, timeout)
+
+    def pause(self, queue: str) -> None:
+        """Fetch nothing more from a queue in this process; what is held goes on."""
+        self._paused.add(queue)
+
+    def resume(self, queue: str) -> None:
+        """Fetch again."""
+        self._paused.discard(queue)
+        if self._consumption is not None:
+            self._consumption.wakeups.event(queue).set()
+
+    def is_paused(self, queue: str) -> bool:
+        """Return whether nothing is fetched from a queue in this process."""
+        return queue in self._paused
+
+    def fetch(self, queue: str, count: int, max_bytes: int) -> list[Fetched]:
+        """Take hold of waiting messages, up to `count` or the one that reaches `max_bytes`."""
+        reply = self._worker_scripts.run("fetch", self.worker_id, queue, count, max_bytes)
+        return [
+            Fetched(message_id.decode("utf-8", "surrogateescape"), data, int(deaths) if deaths else None)
+            for message_id, data, deaths in zip(reply[0::3], reply[1::3], reply[2::3], strict=True)
+        ]
+
+    def owned(self, queue: str) -> set[str]:
+        """Return the ids that are in this worker's hands as Redis sees it."""
+        acks = f"{self.namespace}:__acks__.{self.worker_id}.{queue}"
+        return {_text(member) for member in self._impatient.smembers(acks)}
+
+    def begin_stop(self) -> None:
+        """Stop fetching; what is held is finished, suspects that wait go back."""
+        self._suspects.gate.close()
+        if self._consumption is not None:
+            self._consumption.begin_stop()
+
+    def end_consumption(self) -> None:
+        """Settle what is done, give back the rest, and leave; waits for Redis as long as the drain may take."""
+        with self._consumption_lock:
+            consumption, self._consumption = self._consumption, None
+        if consumption is not None:
+            consumption.end(self.settings.drain_timeout.total_seconds(), self._leave)
+        self._suspects.gate.open()
+
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """Run the hooks of the middleware; unlike in Dramatiq, one that fails before the boot fails it."""
+        if signal != "worker_boot":
+            super().emit_before(signal, *args, **kwargs)
+            return
+        for middleware in self.middleware:
+            try:
+                middleware.before_worker_boot(self, *args, **kwargs)
+            except MiddlewareError:
+                raise
+            except Exception as error:
+                raise MiddlewareError(f"{type(middleware).__name__} can't start: {error}") from error
+
     def close(self) -> None:
-        """Close the connections."""
-        self.client.close()
-        self.client.connection_pool.disconnect()
+        """Leave, and close the connections."""
+        self.end_consumption()
+        for client in (self.client, self._impatient):
+            client.close()
+            client.connection_pool.disconnect()
+
+    # Dramatiq's commands, where ours do more. Their names and first arguments are Dramatiq's.
+
+    def do_ack(self, queue_name: str, *messages: Ticket | str | bytes) -> int:
+        """Forget messages of this worker."""
+        return self._settle(Operation.ACK, queue_name, messages)
+
+    def do_nack(self, queue_name: str, *messages: Ticket | str | bytes) -> int:
+        """Bury messages of this worker."""
+        return self._settle(Operation.BURY, queue_name, messages)
+
+    def do_qsize(self, queue_name: str) -> int:
+        """Count each pending message twice: where its bytes are, and where its id is held."""
+        counted: int = self._dispatch("qsize")(queue_name)  # type: ignore[no-untyped-call]
+        return counted + int(self.client.zcard(f"{self.namespace}:{q_name(queue_name)}.due"))
+
+    def _settle(self, operation: Operation, queue: str, messages: Sequence[Ticket | str | bytes]) -> int:
+        arguments: list[str | bytes | int] = []
+        for message in messages:
+            arguments += (message if isinstance(message, Ticket) else Ticket(_text(message))).arguments()
+        return int(self._worker_scripts.run("settle", self.worker_id, operation, queue, *arguments))
+
+    def _consuming(self) -> Consumption:
+        with self._consumption_lock:
+            if self._consumption is None:
+                self._consumption = Consumption(
+                    heartbeat=Heartbeat(
+                        self._worker_scripts,
+                        self.worker_id,
+                        _milliseconds(self.settings.heartbeat_timeout),
+                        self._describe,
+                    ),
+                    wakeups=Wakeups(self._impatient, self.namespace),
+                    apply={
+                        Operation.ACK: lambda queue, tickets: self.do_ack(queue, *tickets),
+                        Operation.BURY: lambda queue, tickets: self.do_nack(queue, *tickets),
+                        Operation.FRONT: partial(self._settle, Operation.FRONT),
+                        Operation.BACK: partial(self._settle, Operation.BACK),
+                        Operation.DELAY: partial(self._settle, Operation.DELAY),
+                    },
+                )
+            return self._consumption
+
+    def _leave(self) -> None:
+        try:
+            returned = self._worker_scripts.run("leave", self.worker_id)
+        except (redis.RedisError, OSError) as error:
+            self.logger.warning("Can't take leave of Redis; another worker will take over: %s", error)
+        else:
+            if returned:
+                self.logger.info("Gave %d messages back to their queues", returned)
+
+    def _describe(self) -> WorkerInfo | None:
+        return self.describe()
+
+    def _mark_alone(self, mark: str) -> None:
+        self._worker_scripts.run("alone", self.worker_id, mark)
 
     def _call(self, function: Callable[[], Result]) -> Result:
         with queue_errors():
@@ -135,7 +305,7 @@ class RunferryBroker(RedisBroker):
         for message, encoded, delay in messages:
             arguments += [q_name(message.queue_name), message.options["redis_message_id"], encoded]
             arguments += ["" if delay is None else delay, *entries_of(message.kwargs).arguments()]
-        self._runferry_scripts.run("enqueue", *arguments)
+        self._tool_scripts.run("enqueue", *arguments)
 
 
 def make_broker(
@@ -150,7 +320,9 @@ def make_broker(
     With `patience` every call to Redis ends within that time, in QueueAway if need be: for emitters. Without,
     lost connections are tried again for some seconds. Raises SettingsError where the URL can't be read.
     """
-    broker = RunferryBroker(redis_url, settings, middleware=middleware or (), patience=patience)
+    broker = RunferryBroker(
+        redis_url, settings, middleware=[*(middleware or ()), Attempts(settings.max_attempts)], patience=patience
+    )
     for queue in queues.ALL:
         broker.declare_queue(queue)
     return broker
@@ -158,6 +330,10 @@ def make_broker(
 
 def _milliseconds(duration: timedelta) -> int:
     return int(duration / timedelta(milliseconds=1))
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def _ready(message: Message[Any]) -> Message[Any]:

@@ -12,7 +12,8 @@ _PRELUDE: Final = "keys"
 
 
 @cache
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """Return the text of one script, without what stands in front of it."""
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
@@ -28,6 +29,6 @@ class Scripts:
         """Run one script and return Redis' reply; raises redis.RedisError."""
         script = self._registered.get(name)
         if script is None:
-            text = _text(_PRELUDE) + _text(name)
+            text = text_of(_PRELUDE) + text_of(name)
             script = self._registered[name] = self._client.register_script(text)
         return script(keys=[self._namespace], args=args)

@@ -6,13 +6,13 @@
 -- NS:__acks__.WORKER.Q    * set of ids that WORKER (a broker id) has fetched and not settled
 -- NS:__heartbeats__       * sorted set WORKER -> when it was last alive, in ms of Redis' clock; no producers
 -- NS:Q.DQ.msgs            * hash id -> bytes, of what is delayed
--- NS:Q.DQ                 * list of ids that a stock producer delayed; moved to NS:Q.due when they are seen
--- NS:Q.due                  sorted set of delayed ids by when they are due, in ms of Redis' clock
+-- NS:Q.DQ                 * list of delayed ids
+-- NS:Q.due                  sorted set of the same ids by when they are due, in ms of Redis' clock
 -- NS:Q.XQ                 * sorted set of dead ids, by burial in ms of Redis' clock plus a century (see below)
 -- NS:Q.XQ.msgs            * hash id -> bytes, exactly as they were sent
 -- NS:Q.XQ.evidence          hash id -> JSON object: why it died
--- NS:Q.suspects             hash id -> how often a worker died while it ran this message alone; an entry means
---                           that a worker died with the message in its hands
+-- NS:Q.suspects             hash id -> how often a worker died while it ran this message alone; there is an entry
+--                           once a worker died with the message in its hands, started or not
 -- NS:__alone__.WORKER       "Q id" of the suspect that WORKER runs alone at this moment
 -- NS:__queues__             set of the queues that any worker has fetched from
 -- NS:__bytes__              hash Q -> bytes in NS:Q.msgs and NS:Q.DQ.msgs
@@ -64,6 +64,7 @@ end
 
 -- Delays an id whose bytes are already in NS:Q.DQ.msgs, and wakes the delay consumer if it is due first.
 local function delay_until(queue, id, due_ms)
+  redis.call("rpush", key(queue .. ".DQ"), id)
   redis.call("zadd", key(queue .. ".due"), due_ms, id)
   if redis.call("zrank", key(queue .. ".due"), id) == 0 then
     wake(queue .. ".DQ")

@@ -1,0 +1,188 @@
+"""The consumer of a queue: fetches, decodes, and has each message settled."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import redis
+from dramatiq.broker import Consumer, MessageProxy
+
+from shared.broker.consumption import Consumption
+from shared.broker.delivery import Delivery, Undecodable, read_message, remaining_delay_ms
+from shared.broker.evidence import CrashLoop, Evidence, evidence_of
+from shared.broker.tickets import Operation, Ticket, going_back, ticket_of
+
+_logger = logging.getLogger(__name__)
+
+#: One process holds so many bytes of a queue at most, and one message more.
+_HELD_BYTES: Final = 32 * 1024 * 1024
+#: A message is condemned after so many deaths while it ran alone: one may be a coincidence, three are not.
+DEATHS_THAT_CONDEMN: Final = 3
+
+_SHORT_WAIT_S: Final = 0.005
+_STOPPING_WAIT_S: Final = 0.05
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One message as it came from Redis."""
+
+    redis_message_id: str
+    data: bytes
+    deaths_alone: int | None
+
+
+class Source(Protocol):
+    """The part of the broker that a consumer uses; its methods raise redis.RedisError."""
+
+    def fetch(self, queue: str, count: int, max_bytes: int) -> list[Fetched]:
+        """Take hold of some waiting messages."""
+
+    def owned(self, queue: str) -> set[str]:
+        """Return the ids that are in this worker's hands as Redis sees it."""
+
+    def is_paused(self, queue: str) -> bool:
+        """Return whether nothing is to be fetched now."""
+
+
+class QueueConsumer(Consumer):
+    """Hands the messages of one queue to Dramatiq's worker. Losing Redis only makes it wait."""
+
+    def __init__(
+        self, broker: Source, consumption: Consumption, queue_name: str, prefetch: int, timeout_ms: int
+    ) -> None:
+        self.queue_name = queue_name
+        self.broker = broker
+        self._consumption = consumption
+        self._prefetch = prefetch
+        self._timeout_s = timeout_ms / 1000
+        self._holding = consumption.holding(queue_name)
+        self._arrived = consumption.wakeups.event(queue_name)
+        self._fetched: deque[Fetched] = deque()
+        self._may_have_strays = True
+        self._pause_s = 0.0
+
+    @property
+    def outstanding_message_count(self) -> int:
+        """Messages that are fetched and not settled."""
+        return len(self._holding)
+
+    def __next__(self) -> MessageProxy | None:
+        if not self._fetched:
+            self._fetch()
+        while self._fetched:
+            delivery = self._open(self._fetched.popleft())
+            if delivery is not None:
+                return delivery
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Forget a message that is done, or give it back where its actor or the middleware said so."""
+        if isinstance(message, Delivery) and message.go_back is not None:
+            operation, ticket = going_back(message, message.go_back)
+            self._settle(operation, ticket)
+        else:
+            self._settle(Operation.ACK, ticket_of(message))
+
+    def nack(self, message: MessageProxy) -> None:
+        """Bury a message with the evidence of its death."""
+        error = message._exception if isinstance(message, MessageProxy) else None
+        evidence = evidence_of(
+            error, queue=self.queue_name, message_id=message.message_id, options=message.options
+        )
+        _logger.error("Buried a message of queue %s: %s", self.queue_name, evidence.sentence)
+        self._settle(Operation.BURY, ticket_of(message, detail=evidence.to_json()))
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Give messages back that were never started; they keep their order."""
+        for message in reversed(list(messages)):
+            self._settle(Operation.FRONT, ticket_of(message))
+
+    def close(self) -> None:
+        """Give back what was fetched and not handed out."""
+        while self._fetched:
+            self._settle(Operation.FRONT, Ticket(self._fetched.pop().redis_message_id))
+
+    def _fetch(self) -> None:
+        room = self._room()
+        if room == 0:
+            self._arrived.wait(_STOPPING_WAIT_S if self._consumption.stopping else self._timeout_s)
+            self._arrived.clear()
+            return
+        if room * 4 < self._prefetch:
+            # Fetching one by one as each is settled would cost a round trip each.
+            self._arrived.wait(_SHORT_WAIT_S)
+            room = self._room()
+        self._arrived.clear()
+        try:
+            if self._may_have_strays:
+                self._return_strays()
+            fetched = self.broker.fetch(self.queue_name, room, _HELD_BYTES - self._holding.bytes)
+        except (redis.RedisError, OSError) as error:
+            self._lost(error)
+            return
+        self._pause_s = 0.0
+        for message in fetched:
+            self._holding.add(message.redis_message_id, len(message.data))
+        self._fetched.extend(fetched)
+        if not fetched:
+            self._arrived.wait(self._timeout_s)
+
+    def _room(self) -> int:
+        if self._consumption.stopping or self.broker.is_paused(self.queue_name):
+            return 0
+        if self._holding.bytes >= _HELD_BYTES:
+            return 0
+        return max(0, self._prefetch - len(self._holding))
+
+    def _return_strays(self) -> None:
+        # A fetch whose answer was lost leaves messages in this worker's hands that it does not know of. Since it
+        # lives, nobody would ever take them over.
+        owned = self.broker.owned(self.queue_name)
+        strays = owned - self._holding.ids() - self._consumption.settler.unsent(self.queue_name)
+        for redis_message_id in strays:
+            self._settle(Operation.FRONT, Ticket(redis_message_id))
+        self._may_have_strays = False
+
+    def _lost(self, error: Exception) -> None:
+        if self._pause_s == 0.0:
+            _logger.warning("Can't fetch from queue %s, waiting for Redis: %s", self.queue_name, error)
+        self._may_have_strays = True
+        self._pause_s = min(max(_FIRST_PAUSE_S, self._pause_s * 2), _LONGEST_PAUSE_S)
+        self._consumption.pause(self._pause_s)
+
+    def _open(self, fetched: Fetched) -> Delivery | None:
+        redis_message_id = fetched.redis_message_id
+        try:
+            message = read_message(fetched.data, self.queue_name)
+        except Undecodable as error:
+            self._bury(Ticket(redis_message_id), evidence_of(error, queue=self.queue_name))
+            return None
+        delivery = Delivery(message, redis_message_id, fetched.deaths_alone)
+        if (fetched.deaths_alone or 0) >= DEATHS_THAT_CONDEMN:
+            crash_loop = CrashLoop(
+                f"Processing it killed its worker {fetched.deaths_alone} times while it ran alone."
+            )
+            evidence = evidence_of(
+                crash_loop, queue=self.queue_name, message_id=message.message_id, options=message.options
+            )
+            self._bury(ticket_of(delivery), evidence)
+            return None
+        delay_ms = remaining_delay_ms(message)
+        if delay_ms > 0:
+            self._settle(Operation.DELAY, ticket_of(delivery, detail=delay_ms, data=delivery.encode()))
+            return None
+        return delivery
+
+    def _bury(self, ticket: Ticket, evidence: Evidence) -> None:
+        _logger.error("Buried a message of queue %s: %s", self.queue_name, evidence.sentence)
+        self._settle(Operation.BURY, Ticket(ticket.redis_message_id, ticket.entries, evidence.to_json()))
+
+    def _settle(self, operation: Operation, ticket: Ticket) -> None:
+        self._consumption.settle(operation, self.queue_name, ticket)

@@ -1,0 +1,66 @@
+"""The heartbeat: says that this worker lives, whatever its threads are busy with, and takes over from the dead."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Final
+
+import redis
+
+from shared.broker.registry import EXPIRY_MS, WorkerInfo
+from shared.broker.scripts import Scripts
+
+_logger = logging.getLogger(__name__)
+
+#: Beats before a silent worker counts as dead.
+_BEATS_PER_TIMEOUT: Final = 5
+
+
+class Heartbeat:
+    """Beats from a thread of its own until it is stopped."""
+
+    def __init__(
+        self, scripts: Scripts, worker_id: str, timeout_ms: int, describe: Callable[[], WorkerInfo | None]
+    ) -> None:
+        self._scripts = scripts
+        self._worker_id = worker_id
+        self._timeout_ms = timeout_ms
+        self._describe = describe
+        self._stopped = Event()
+        self._missed = 0
+        self._thread = Thread(target=self._run, name="runferry-heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        interval_s = self._timeout_ms / 1000 / _BEATS_PER_TIMEOUT
+        while True:
+            try:
+                self._beat()
+            except (redis.RedisError, OSError) as error:
+                self._missed += 1
+                if self._missed == 1:
+                    _logger.warning("Redis does not hear this worker's heartbeat: %s", error)
+            except Exception:
+                # A worker that lives but stops beating would be robbed of its messages again and again.
+                _logger.exception("A heartbeat failed")
+            if self._stopped.wait(interval_s):
+                return
+
+    def _beat(self) -> None:
+        info = self._describe()
+        announcement = info.to_json() if info else ""
+        reply = self._scripts.run("beat", self._worker_id, self._timeout_ms, announcement, EXPIRY_MS)
+        if self._missed:
+            _logger.warning("Redis hears this worker again, after %d missed heartbeats", self._missed)
+            self._missed = 0
+        for dead, queue, count in zip(reply[0::3], reply[1::3], reply[2::3], strict=True):
+            _logger.warning(
+                "Took over %d messages of queue %s from the dead worker %s", count, queue.decode(), dead.decode()
+            )
