@@ -1,0 +1,117 @@
+"""The carrier: what an actor does with one message, from its arrival to the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from shared.broker.handback import HandBack
+from shared.dead_letters.evidence import evidence_of
+from shared.dead_letters.fingerprint import fingerprint
+from shared.errors import Malformed
+from shared.reasons import Reason
+from shared.settings import Settings
+from workers.alike import AlikeFailures
+from workers.intake import BadOutput, Consignment, Intake, NewerVersion, Undeliverable, take_in, whole_message
+from workers.pause import Stopping
+from workers.verdicts import Verdict
+from workers.writer import Writer
+
+_NEWER_VERSION_DELAY: Final = timedelta(seconds=30)
+#: So many distinct outputs that fail alike in a row are no accident.
+ALIKE_LIMIT: Final = 8
+
+log = structlog.get_logger(__name__)
+
+
+class Carrier:
+    """Judges messages and hands them to the writer; returns only after the commit, so that the ack comes after it."""
+
+    def __init__(
+        self, writer: Writer, settings: Settings, alike: AlikeFailures, now: Callable[[], datetime]
+    ) -> None:
+        self._writer = writer
+        self._settings = settings
+        self._alike = alike
+        self._now = now
+
+    def carry(self, wire: Mapping[str, Any], message_id: str, queue: str, attempts: int) -> None:
+        """Carry one message to its end.
+
+        Returning means: its rows, or the dead letters of its bad outputs, are committed. Raises HandBack where the
+        message must wait in the queue, and whatever failed where it shall be tried again.
+        """
+        consignment = Consignment(message_id, queue, attempts, self._now())
+        waited = 0
+        while True:
+            try:
+                verdicts = self._attempt(wire, consignment)
+            except (Stopping, CancelledError):
+                raise HandBack from None
+            except HandBack:
+                raise
+            except Exception as error:
+                kind = type(error).__qualname__
+                group = fingerprint(Reason.UNKNOWN_ERROR, kind, str(error), 0, None, str(wire.get("run_id", "")))
+                if self._alike.failed(group, message_id, f"{kind}: {error}"):
+                    try:
+                        self._alike.wait(waited)
+                    except Stopping:
+                        raise HandBack from None
+                    waited += 1
+                    continue
+                if attempts < self._settings.max_attempts:
+                    raise
+                self._bury(wire, consignment, error)
+                return
+            self._alike.passed()
+            if Verdict.DEAD_LETTERED in verdicts.values():
+                log.info("dead letter", run_id=wire.get("run_id"), message_id=message_id)
+            return
+
+    def _attempt(self, wire: Mapping[str, Any], consignment: Consignment) -> Mapping[Any, Verdict]:
+        try:
+            intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
+        except NewerVersion as newer:
+            # A rolling upgrade is under way: another worker, or this one tomorrow, understands it.
+            log.error(
+                "newer message", run_id=wire.get("run_id"), message_id=consignment.message_id, error=str(newer)
+            )
+            if not self._waited_long(wire):
+                raise HandBack(delay_ms=_NEWER_VERSION_DELAY // timedelta(milliseconds=1)) from None
+            malformed = Malformed(Reason.MESSAGE_VERSION, str(newer))
+            return self._commit(whole_message(wire, consignment, evidence_of(malformed)))
+        return self._commit(intake)
+
+    def _commit(self, intake: Intake | Undeliverable) -> Mapping[Any, Verdict]:
+        return self._writer.submit(intake.consignment.queue, intake).result()
+
+    def _waited_long(self, wire: Mapping[str, Any]) -> bool:
+        try:
+            published_at = datetime.fromisoformat(str(wire["published_at"]))
+            return self._now() - published_at > self._settings.version_patience
+        except (KeyError, ValueError, TypeError):
+            return True
+
+    def _bury(self, wire: Mapping[str, Any], consignment: Consignment, error: Exception) -> None:
+        """All tries failed: the outputs of the message become dead letters, which is again a commit."""
+        log.error("giving up", run_id=wire.get("run_id"), message_id=consignment.message_id, error=repr(error))
+        try:
+            intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
+        except Exception:
+            self._commit(whole_message(wire, consignment, evidence_of(error)))
+            return
+        if isinstance(intake, Intake) and intake.good:
+            text = f"{type(error).__name__}: {error}"
+            malformed = Malformed(
+                Reason.UNKNOWN_ERROR, f"It failed {consignment.attempts} times, last with {text}."
+            )
+            malformed.__cause__ = error
+            bad = tuple(BadOutput(good.candidate, good.body, malformed) for good in intake.good)
+            intake = replace(intake, good=(), bad=intake.bad + bad)
+        self._commit(intake)

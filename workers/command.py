@@ -1,0 +1,98 @@
+"""The `worker` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import click
+import structlog
+
+from shared import queues
+from shared.broker.broker import make_broker
+from shared.command import RunferryCommand, store_options
+from shared.database import connect
+from shared.errors import RetryableError, UsageError
+from shared.log import configure
+from shared.schema_version import check
+from shared.settings import Settings
+from shared.stores import Stores, resolve_stores
+from workers.process import run_process
+from workers.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+@click.command(
+    cls=RunferryCommand,
+    epilog="""\b
+Examples:
+  worker                                two processes on all queues
+  worker --processes 4 --threads 16     more of them
+  worker --queues live                  for what pipelines send now, and nothing else""",
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 64), help="Worker processes (default 2; RUNFERRY_WORKER_PROCESSES)."
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads a process (default 32; RUNFERRY_WORKER_THREADS)."
+)
+@click.option(
+    "--queues",
+    "queue_names",
+    metavar="NAME,…",
+    default=",".join(queues.ALL),
+    show_default=True,
+    help="The queues to work on.",
+)
+@store_options
+def main(settings: Settings, processes: int | None, threads: int | None, queue_names: str) -> int:
+    """Consume the queues and write rows, until told to end (Ctrl-C or SIGTERM).
+
+    A process that dies is replaced; what it held is taken over by the others within seconds. While PostgreSQL or
+    Redis is away, workers wait and say why.
+    """
+    configure(settings)
+    names = _queues(queue_names)
+    stores = resolve_stores(settings)
+    asyncio.run(_check_once(stores, settings))
+    environment = {
+        **os.environ,
+        "DATABASE_URL": stores.database.url,
+        "REDIS_URL": stores.redis_url,
+        "RUNFERRY_WORKER_QUEUES": ",".join(names),
+        "RUNFERRY_WORKER_THREADS": str(threads or settings.worker_threads),
+    }
+    count = processes or settings.worker_processes
+    if count == 1:
+        os.environ.update(environment)
+        run_process(Settings.from_environment(), names)
+        return 0
+    return Supervisor(count, environment, settings.drain_timeout).run()
+
+
+async def _check_once(stores: Stores, settings: Settings) -> None:
+    """Refuse to start with what no waiting mends: a wrong password, an old schema. A database that is away is no
+    reason: workers wait for it.
+    """
+    try:
+        make_broker(stores.redis_url, settings, patience=settings.connect_timeout).redis_now()
+        connection = await connect(stores.database, settings)
+        try:
+            await check(connection)
+        finally:
+            await connection.close()
+    except RetryableError as error:
+        log.warning("waiting for the stores", error=str(error))
+
+
+def _queues(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in queues.ALL]
+    if unknown or not names:
+        raise UsageError(f"There is no queue {', '.join(unknown) or 'named'}; there are {', '.join(queues.ALL)}.")
+    return names
+
+
+if __name__ == "__main__":
+    main()

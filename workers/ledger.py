@@ -1,0 +1,184 @@
+"""The ledger: what is applied per run and stage, with the rows that it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+from shared.contract import Origin
+from shared.documents import Sha256
+from shared.ids import RunId, Stage
+from shared.mapping.manifest import ManifestEntry
+from shared.rows import FactSource, OutputFacts
+from workers.ordering import Authority, OrderKey
+
+
+class Table(StrEnum):
+    """The web app's tables that an output becomes rows of."""
+
+    STAGE_OUTPUT = "StageOutput"
+    INSPIRATION_REPORT = "InspirationReport"
+    OPPORTUNITY_CARD = "OpportunityCard"
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """A row within its run: a table, and the stage's or card's number (0 where a run has one row)."""
+
+    table: Table
+    number: int
+
+
+class RowOperation(StrEnum):
+    """How a row came to hold what the output says."""
+
+    INSERTED = "inserted"
+    UPDATED = "updated"  # it was there before runferry
+    ADOPTED = "adopted"  # it was there and said the same
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRow:
+    """A row that an output wrote: the hash of its values as written, and what it overwrote that wasn't ours."""
+
+    key: RowKey
+    id: str
+    operation: RowOperation
+    sha256: str
+    before: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One row of `runferry.ledger`."""
+
+    run_id: RunId
+    stage: Stage
+    content_sha256: Sha256
+    produced_at: datetime
+    origin: Origin
+    authority: Authority
+    manifest: tuple[ManifestEntry, ...]
+    gaps: tuple[str, ...]
+    facts: OutputFacts
+    mends: frozenset[Sha256]
+    settled: frozenset[Sha256]
+    written: tuple[WrittenRow, ...]
+    batch_id: str
+    message_id: str
+    times_applied: int
+
+    @property
+    def key(self) -> OrderKey:
+        """The place of the applied output among all outputs of its run and stage."""
+        return OrderKey(self.authority, self.produced_at, self.content_sha256)
+
+
+#: The columns of `runferry.ledger` in the order of `record_of`; `applied_at` is filled by its default.
+COLUMNS: Final = (
+    "run_id",
+    "stage",
+    "content_sha256",
+    "produced_at",
+    "origin",
+    "authority",
+    "manifest",
+    "gaps",
+    "facts",
+    "mends",
+    "settled",
+    "rows_written",
+    "batch_id",
+    "message_id",
+    "times_applied",
+)
+
+
+def record_of(entry: LedgerEntry) -> tuple[Any, ...]:
+    """Return the entry as values of `COLUMNS`."""
+    return (
+        entry.run_id,
+        entry.stage.value,
+        entry.content_sha256,
+        entry.produced_at,
+        entry.origin.value,
+        entry.authority.value,
+        _json([{"name": m.name, "size": m.size, "sha256": m.sha256} for m in entry.manifest]),
+        _json(entry.gaps),
+        _json(_facts_json(entry.facts)),
+        sorted(entry.mends),
+        sorted(entry.settled),
+        _json([_written_json(row) for row in entry.written]),
+        entry.batch_id,
+        entry.message_id,
+        entry.times_applied,
+    )
+
+
+def entry_of(record: Mapping[str, Any]) -> LedgerEntry:
+    """Return the entry that a row of `runferry.ledger` holds."""
+    return LedgerEntry(
+        run_id=RunId(record["run_id"]),
+        stage=Stage(record["stage"]),
+        content_sha256=Sha256(record["content_sha256"]),
+        produced_at=record["produced_at"],
+        origin=Origin(record["origin"]),
+        authority=Authority(record["authority"]),
+        manifest=tuple(
+            ManifestEntry(m["name"], m["size"], Sha256(m["sha256"])) for m in orjson.loads(record["manifest"])
+        ),
+        gaps=tuple(orjson.loads(record["gaps"])),
+        facts=_facts_of(orjson.loads(record["facts"])),
+        mends=frozenset(Sha256(sha) for sha in record["mends"]),
+        settled=frozenset(Sha256(sha) for sha in record["settled"]),
+        written=tuple(_written_of(row) for row in orjson.loads(record["rows_written"])),
+        batch_id=record["batch_id"],
+        message_id=record["message_id"],
+        times_applied=record["times_applied"],
+    )
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _written_json(row: WrittenRow) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "table": row.key.table.value,
+        "number": row.key.number,
+        "id": row.id,
+        "op": row.operation.value,
+        "sha256": row.sha256,
+    }
+    if row.before is not None:
+        value["before"] = row.before
+    return value
+
+
+def _written_of(value: Mapping[str, Any]) -> WrittenRow:
+    return WrittenRow(
+        key=RowKey(Table(value["table"]), value["number"]),
+        id=value["id"],
+        operation=RowOperation(value["op"]),
+        sha256=value["sha256"],
+        before=value.get("before"),
+    )
+
+
+def _facts_json(facts: OutputFacts) -> dict[str, Any]:
+    return {
+        name: [fact[0], fact[1].value]
+        for name, fact in (("company_id", facts.company_id), ("document_name", facts.document_name))
+        if fact is not None
+    }
+
+
+def _facts_of(value: Mapping[str, Any]) -> OutputFacts:
+    return OutputFacts(
+        **{name: (text, FactSource(source)) for name, (text, source) in value.items()},
+    )

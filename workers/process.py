@@ -1,0 +1,99 @@
+"""One worker process: the composition root, where broker, writer and actors are wired.
+
+Run as `python -m workers.process`; settings come from the environment, which `worker` fills.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Final
+
+import dramatiq
+import structlog
+from dramatiq.middleware import CurrentMessage
+
+from shared import queues
+from shared.broker.broker import make_broker
+from shared.errors import RunferryError
+from shared.log import configure
+from shared.settings import Settings
+from shared.stores import resolve_stores
+from workers.actors import declare_actors
+from workers.alike import AlikeFailures
+from workers.carrier import ALIKE_LIMIT, Carrier
+from workers.pause import Pause
+from workers.writer import Writer
+
+#: Fetched ahead per thread: enough that no thread waits for Redis, few enough that a kill hands few back.
+_PREFETCH_PER_THREAD: Final = 2
+_LOOK_FOR_PARENT_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: int | None = None) -> None:
+    """Run one worker process until it is told to end; with `parent_pid`, also when that parent is gone."""
+    stores = resolve_stores(settings)
+    pause = Pause()
+    identity = f"{socket.gethostname()}:{os.getpid()}"
+    writer = Writer(stores.database, settings, pause, identity)
+    broker = make_broker(stores.redis_url, settings, middleware=[CurrentMessage()])
+    alike = AlikeFailures(ALIKE_LIMIT, pause)
+    declare_actors(broker, Carrier(writer, settings, alike, lambda: datetime.now(UTC)))
+    worker = dramatiq.Worker(broker, queues=set(queue_names), worker_threads=settings.worker_threads)
+    worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
+    ending = _end_on_signals()
+    writer.start()
+    worker.start()
+    log.info("worker started", queues=list(queue_names), threads=settings.worker_threads, stores=str(stores))
+    while not ending.wait(_LOOK_FOR_PARENT_S):
+        if parent_pid is not None and os.getppid() != parent_pid:
+            log.warning("the supervisor is gone, ending")
+            break
+    log.info("worker draining", at_most_s=settings.drain_timeout.total_seconds())
+    # From here on nothing waits for a broken world: what can't be committed goes back to the queue.
+    pause.stopping = True
+    alike.wake()
+    worker.stop(timeout=int(settings.drain_timeout.total_seconds() * 1000))
+    writer.stop(settings.drain_timeout)
+    broker.close()
+    log.info("worker ended")
+
+
+def _end_on_signals() -> threading.Event:
+    """Return an event that the first SIGTERM or SIGINT sets; a second one ends the process at once."""
+    ending = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        if ending.is_set():
+            # Whatever is not acked is taken over by others: ending hard loses nothing.
+            os._exit(1)
+        ending.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    return ending
+
+
+def main() -> None:
+    """Run as a child of `worker`: queues by RUNFERRY_WORKER_QUEUES, parent by RUNFERRY_WORKER_PARENT."""
+    names = os.environ.get("RUNFERRY_WORKER_QUEUES", ",".join(queues.ALL)).split(",")
+    parent = os.environ.get("RUNFERRY_WORKER_PARENT")
+    try:
+        settings = Settings.from_environment()
+        configure(settings)
+        run_process(settings, names, parent_pid=int(parent) if parent else None)
+    except RunferryError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+-- name: lock_runs
+-- Serialises all writers of some runs, also of runs that have no row yet. The keys come sorted, so that two
+-- transactions never wait for each other in a circle.
+SELECT pg_advisory_xact_lock(key), now() AS moment FROM unnest($1::bigint[]) AS key;
+
+-- name: read_runs
+-- The web app's rows of some runs, locked in sorted order against the app's own writes. NO KEY: the app may still
+-- add rows that refer to them.
+SELECT id, "userId", "companyId", "companyName", "documentName", "documentUrl", status::text AS status,
+       "currentStage", "errorMessage", "createdAt", "completedAt"
+FROM "Run" WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: read_records
+-- What runferry knows of some runs.
+SELECT run_id, inserted, before_image, written, evidence FROM runferry.run WHERE run_id = ANY($1::text[]);
+
+-- name: read_ledger
+-- What is applied of some runs.
+SELECT run_id, stage, content_sha256, produced_at, origin, authority, manifest, gaps, facts, mends, settled,
+       rows_written, batch_id, message_id, times_applied
+FROM runferry.ledger WHERE run_id = ANY($1::text[]);
+
+-- name: read_open_letters
+-- The dead letters of some runs that a later output may answer.
+SELECT run_id, stage, content_sha256, origin, produced_at
+FROM runferry.dead_letter WHERE run_id = ANY($1::text[]) AND state IN ('open', 'replaying') AND stage > 0;
+
+-- name: read_row_ids
+-- Which rows of the web app exist for some runs; enough to tell a duplicate.
+SELECT "runId", 'StageOutput' AS "table", "stageNumber" AS number, id, false AS starred
+FROM "StageOutput" WHERE "runId" = ANY($1::text[])
+UNION ALL
+SELECT "runId", 'InspirationReport', 0, id, false
+FROM "InspirationReport" WHERE "runId" = ANY($1::text[])
+UNION ALL
+SELECT "runId", 'OpportunityCard', number, id, starred
+FROM "OpportunityCard" WHERE "runId" = ANY($1::text[]);
+
+-- name: read_stage_outputs
+-- The values of some stage outputs, locked: they may be overwritten, and the ledger keeps what they held.
+SELECT id, "runId", "stageNumber", "markdownOutput", "jsonOutput"
+FROM "StageOutput" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: read_reports
+-- The values of some inspiration reports, locked.
+SELECT id, "runId", "inspiration1Title", "inspiration1Content", "inspiration1Elements",
+       "inspiration2Title", "inspiration2Content", "inspiration2Elements"
+FROM "InspirationReport" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: read_cards
+-- The values of some opportunity cards, locked.
+SELECT id, "runId", number, title, tagline, problem, solution, why_now, target_segment, quick_win, starred
+FROM "OpportunityCard" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: read_users
+-- Who is meant by some ids, each a User.id or a clerkId.
+SELECT id, "clerkId" FROM "User" WHERE id = ANY($1::text[]) OR "clerkId" = ANY($1::text[]);

@@ -1,0 +1,87 @@
+"""One transaction: lock the runs of a batch, read what is held, plan, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+
+from shared.ids import RunId, Stage
+from workers.committing import commit_plan
+from workers.held_state import QUERIES, HeldRun, lock_runs, read_held, read_values
+from workers.intake import Intake, Undeliverable
+from workers.planning import MIGRATION_USER, needs_values, plan_batch
+from workers.verdicts import Verdict
+
+#: RFC 2606 reserves `.invalid`: no mail can ever be sent there.
+_MIGRATION_EMAIL = f"{MIGRATION_USER}@runferry.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Transactor:
+    """What every transaction of a worker process has in common; `worker` is host:pid."""
+
+    quiet: timedelta
+    worker: str
+
+    async def write(
+        self, connection: asyncpg.Connection, batch: Sequence[Intake | Undeliverable]
+    ) -> list[Mapping[Stage, Verdict]]:
+        """Write a batch in one transaction, and return what became of each message once it is committed.
+
+        Safe to run again after any failure: before the commit nothing has happened, and after it the same messages
+        are duplicates.
+        """
+        async with connection.transaction():
+            return await self._write(connection, batch)
+
+    async def rehearse(self, connection: asyncpg.Connection, intake: Intake) -> None:
+        """Write one message and take it back; raises what PostgreSQL says about it."""
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await self._write(connection, [intake])
+            # Deferred constraints and triggers speak only now, not at a rollback.
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        finally:
+            await transaction.rollback()
+
+    async def _write(
+        self, connection: asyncpg.Connection, batch: Sequence[Intake | Undeliverable]
+    ) -> list[Mapping[Stage, Verdict]]:
+        intakes = [intake for intake in batch if isinstance(intake, Intake)]
+        run_ids = {intake.run_id for intake in intakes}
+        moment = await lock_runs(connection, run_ids or {RunId("")})
+        held = await read_held(connection, run_ids) if run_ids else {}
+        wanted = {intake.run_id for intake in intakes if needs_values(intake, held[intake.run_id])}
+        if wanted:
+            await read_values(connection, held, wanted)
+        owners = await _owners(connection, intakes, held)
+        plan, verdicts = plan_batch(batch, held, owners, moment=moment, quiet=self.quiet)
+        await commit_plan(connection, plan, self.worker)
+        return verdicts
+
+
+async def _owners(
+    connection: asyncpg.Connection, intakes: Sequence[Intake], held: Mapping[RunId, HeldRun]
+) -> dict[str, str]:
+    """Return the User.id of every user that a message without a Run names; the migration user is added if missing."""
+    named = {
+        intake.message.hints.user_id or MIGRATION_USER for intake in intakes if held[intake.run_id].run is None
+    }
+    if not named:
+        return {}
+    found = await _read_users(connection, named)
+    if MIGRATION_USER in named and MIGRATION_USER not in found:
+        await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, _MIGRATION_EMAIL)
+        found |= await _read_users(connection, {MIGRATION_USER})
+    return found
+
+
+async def _read_users(connection: asyncpg.Connection, named: set[str]) -> dict[str, str]:
+    records = await connection.fetch(QUERIES["read_users"], sorted(named))
+    by_clerk_id = {record["clerkId"]: record["id"] for record in records}
+    by_id = {record["id"]: record["id"] for record in records}
+    return {name: user_id for name, user_id in (by_clerk_id | by_id).items() if name in named}

@@ -1,0 +1,137 @@
+"""The writer: commits the outputs of all actors of a process together, on an event loop in a thread of its own.
+
+Actors call `submit` and wait; the future is done after the commit, so that the ack always comes after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+import structlog
+import uvloop
+
+from shared import queues
+from shared.database import create_pool
+from shared.database_url import DatabaseAddress
+from shared.schema_version import check
+from shared.settings import Settings
+from workers.intake import Intake, Undeliverable
+from workers.lane import Item, Lane, Verdicts
+from workers.pause import Pause, Stopping
+from workers.transaction import Transactor
+
+#: Live outputs have a lane, and so a connection, of their own: a backfill never delays them.
+LANES: Final = (queues.LIVE, queues.BACKFILL)
+
+log = structlog.get_logger(__name__)
+
+
+class Writer:
+    """Group commit for the actors of one process; connects only when the first item comes."""
+
+    def __init__(self, address: DatabaseAddress, settings: Settings, pause: Pause, worker: str) -> None:
+        self._address = address
+        self._settings = settings
+        self._pause = pause
+        self._transactor = Transactor(settings.quiet, worker)
+        self._pool: asyncpg.Pool | None = None
+        self._pool_lock: asyncio.Lock | None = None
+        self._lanes: Mapping[str, Lane] = {}
+        self._arrived: deque[tuple[str, Item]] = deque()
+        self._scheduled = False
+        self._arrival_lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        # A daemon: a process that was told twice to end must not wait for a database that never answers.
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._stop: asyncio.Event | None = None
+
+    def start(self) -> None:
+        """Start the writer's thread."""
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self, timeout: timedelta) -> None:
+        """Finish what can be finished within `timeout`; actors still waiting then get Stopping."""
+        self._pause.stopping = True
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout.total_seconds())
+        for _, item in self._arrived:
+            item.done.cancel()
+
+    def submit(self, queue: str, intake: Intake | Undeliverable) -> Future[Verdicts]:
+        """Hand a judged message to the lane of its queue; the future is done once it is committed."""
+        done: Future[Verdicts] = Future()
+        with self._arrival_lock:
+            self._arrived.append((queue, Item(intake, done)))
+            if self._scheduled or self._loop is None:
+                return done
+            self._scheduled = True
+        # One hand-off wakes the loop for everything that arrives until it looks.
+        self._loop.call_soon_threadsafe(self._deal)
+        return done
+
+    def _deal(self) -> None:
+        with self._arrival_lock:
+            arrived = list(self._arrived)
+            self._arrived.clear()
+            self._scheduled = False
+        for queue, item in arrived:
+            lane = self._lanes.get(queue) or self._lanes[queues.BACKFILL]
+            lane.put(item)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._pool_lock = asyncio.Lock()
+        self._lanes = {name: Lane(self._transactor, self._connection, self._probe, self._pause) for name in LANES}
+        tasks = [asyncio.create_task(lane.run(), name=f"lane-{name}") for name, lane in self._lanes.items()]
+        self._ready.set()
+        await self._stop.wait()
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, Stopping):
+                log.error("a lane of the writer failed", error=repr(result))
+        await self._close_pool()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        pool = await self._open_pool()
+        async with pool.acquire() as connection:
+            yield connection
+
+    async def _open_pool(self) -> asyncpg.Pool:
+        if self._pool_lock is None:
+            raise AssertionError("the writer was not started")
+        async with self._pool_lock:
+            if self._pool is None:
+                self._pool = await create_pool(self._address, self._settings)
+            return self._pool
+
+    async def _close_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    async def _probe(self) -> None:
+        """Raise unless the database can be written to again, by the schema that this version needs."""
+        async with self._connection() as connection:
+            await check(connection)
+            if await connection.fetchval(
+                "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
+            ):
+                raise asyncpg.ReadOnlySQLTransactionError("the database is still read-only")
