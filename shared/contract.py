@@ -81,7 +81,7 @@ class DocumentBody(_Frozen):
 class Expectation(_Frozen):
     """The ledger state that a repair is based on; `content_sha256` is None where there was no entry."""
 
-    content_sha256: Sha256Text | None
+    content_sha256: Sha256Text | None = None  # the wire leaves out what is None
     produced_at: Utc | None = None
 
 
