@@ -79,7 +79,7 @@ class Carrier:
             intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
         except NewerVersion as newer:
             # A rolling upgrade is under way: another worker, or this one tomorrow, understands it.
-            log.error(
+            log.warning(
                 "newer message", run_id=wire.get("run_id"), message_id=consignment.message_id, error=str(newer)
             )
             if not self._waited_long(wire):

@@ -125,12 +125,11 @@ def _other_hash(candidate: Candidate, entry: LedgerEntry, rows: RowsSeen) -> Dec
     if candidate.key > entry.key:
         return Decision(Verdict.APPLIED, Action.APPLY, candidate.authority)
     if candidate.authority < entry.authority:
-        if entry.authority is Authority.ADOPTED:
-            if rows.foreign and rows.foreign_agree:
-                raised = replace(candidate, authority=Authority.ADOPTED)
-                if raised.key > entry.key:
-                    return Decision(Verdict.APPLIED, Action.APPLY, Authority.ADOPTED)
-                return _unwritten(candidate, Verdict.SUPERSEDED)
+        if entry.authority is Authority.ADOPTED and rows.foreign and rows.foreign_agree:
+            raised = replace(candidate, authority=Authority.ADOPTED)
+            if raised.key > entry.key:
+                return Decision(Verdict.APPLIED, Action.APPLY, Authority.ADOPTED)
+            return _unwritten(candidate, Verdict.SUPERSEDED)
         if candidate.produced_at > entry.produced_at or entry.authority is Authority.ADOPTED:
             return _conflict(candidate, entry.authority)
     return _unwritten(candidate, Verdict.SUPERSEDED)

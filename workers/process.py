@@ -21,6 +21,7 @@ from dramatiq.middleware import CurrentMessage
 
 from shared import queues
 from shared.broker.broker import make_broker
+from shared.command import say
 from shared.errors import RunferryError
 from shared.log import configure
 from shared.settings import Settings
@@ -91,7 +92,7 @@ def main() -> None:
         configure(settings)
         run_process(settings, names, parent_pid=int(parent) if parent else None)
     except RunferryError as error:
-        print(f"worker: {error}", file=sys.stderr)
+        say(f"worker: {error}")
         sys.exit(2)
 
 

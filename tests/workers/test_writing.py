@@ -153,7 +153,8 @@ def test_a_backfill_never_overwrites_what_the_pipeline_wrote_by_time_alone(bench
 def adopt_rows(bench: Bench, *, title: str = "First a") -> None:
     bench.execute("""INSERT INTO "User" VALUES ('u', 'c', 'u@example.com', NULL, now(), now())""")
     bench.execute(
-        """INSERT INTO "Run" VALUES ('run-a', 'u', 'x', 'X', 'd.pdf', 'url', 'COMPLETED', 5, NULL, now(), now(), now())"""
+        """INSERT INTO "Run"
+           VALUES ('run-a', 'u', 'x', 'X', 'd.pdf', 'url', 'COMPLETED', 5, NULL, now(), now(), now())"""
     )
     bench.execute(
         """INSERT INTO "InspirationReport" VALUES ('r', 'run-a', $1, 'Content a', '{one,two}', 'Second a', 'More', '{}',
