@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ops.dlq.discard import discard_letters
+from ops.dlq.export import export_letters
 from ops.dlq.groups import list_groups
+from ops.dlq.import_ import import_letters
 from ops.dlq.list import list_letters
+from ops.dlq.purge import purge_letters
 from ops.dlq.show import show_letter
 from shared.command import RunferryGroup
 
@@ -23,5 +27,13 @@ def dlq() -> None:
     """
 
 
-for _command in (list_letters, list_groups, show_letter):
+for _command in (
+    list_letters,
+    list_groups,
+    show_letter,
+    discard_letters,
+    export_letters,
+    import_letters,
+    purge_letters,
+):
     dlq.add_command(_command)

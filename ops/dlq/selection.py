@@ -91,7 +91,9 @@ class Moment(click.ParamType[datetime]):
 _STATES: Final = click.Choice([state.value for state in LetterState] + ["all"])
 
 
-def selection_options(*, ids: bool, states: bool) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def selection_options(
+    *, ids: bool, states: bool, reason_flags: tuple[str, ...] = ("--reason", "--reason-code")
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Add the filters, and ids as arguments if wanted, and hand the command its `selection: Selection`."""
 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:
@@ -123,7 +125,7 @@ def selection_options(*, ids: bool, states: bool) -> Callable[[Callable[..., R]]
             return command(*args, selection=selection, **kwargs)
 
         decorated: Callable[..., R] = with_selection
-        for option in reversed(_options(ids=ids, states=states)):
+        for option in reversed(_options(ids=ids, states=states, reason_flags=reason_flags)):
             decorated = option(decorated)
         return decorated
 
@@ -136,7 +138,9 @@ def _states(words: tuple[str, ...]) -> tuple[LetterState, ...] | None:
     return None if "all" in words else tuple(LetterState(word) for word in words)
 
 
-def _options(*, ids: bool, states: bool) -> list[Callable[[Callable[..., R]], Callable[..., R]]]:
+def _options(
+    *, ids: bool, states: bool, reason_flags: tuple[str, ...]
+) -> list[Callable[[Callable[..., R]], Callable[..., R]]]:
     options: list[Any] = []
     if ids:
         options.append(click.argument("letter_ids", metavar="[ID]…", nargs=-1, type=click.IntRange(min=1)))
@@ -151,7 +155,13 @@ def _options(*, ids: bool, states: bool) -> list[Callable[[Callable[..., R]], Ca
         )
     return [
         *options,
-        click.option("--reason", type=click.Choice([reason.value for reason in Reason]), help="Why they died."),
+        click.option(
+            *reason_flags,
+            "reason",
+            type=click.Choice([reason.value for reason in Reason]),
+            metavar="CODE",
+            help="Why they died: not_json, card_number, …",
+        ),
         click.option("--fingerprint", metavar="HEX", help="A group of `ops dlq groups`, or how it begins."),
         click.option("--run-id", metavar="ID", help="Of one run."),
         click.option("--stage", type=click.IntRange(0, 5), help="Of one stage; 0: of no known stage."),

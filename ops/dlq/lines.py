@@ -1,0 +1,97 @@
+"""Lines: letters as JSON Lines, lossless in both directions."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+
+from ops.dlq.summary import iso
+from shared.dead_letters.letter import LetterState
+
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class LetterLine(BaseModel):
+    """One line of an export: every column of `runferry.dead_letter`, the payload as base64."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal[1] = 1
+    id: int = Field(ge=1)
+    run_id: str
+    stage: int = Field(ge=0, le=5)
+    content_sha256: Annotated[str, Field(pattern=_SHA256)]
+    state: Annotated[LetterState, Field(strict=False)]
+    reason: str
+    sentence: str
+    place: dict[str, Any]
+    error_class: str
+    error_text: str
+    traceback: str
+    fingerprint: str
+    attempts: int
+    first_failed_at: Annotated[AwareDatetime, Field(strict=False)]
+    last_failed_at: Annotated[AwareDatetime, Field(strict=False)]
+    died_at: Annotated[AwareDatetime, Field(strict=False)]
+    worker_host: str
+    worker_pid: int
+    worker_version: str
+    origin: str
+    produced_at: Annotated[AwareDatetime | None, Field(strict=False)]
+    batch_id: str
+    message_id: str
+    queue: str
+    envelope: dict[str, Any]
+    payload: Annotated[Base64Bytes, Field(strict=False)]
+    seen: int
+    replays: int
+    history: list[dict[str, Any]]
+    closed_at: Annotated[AwareDatetime | None, Field(strict=False)]
+
+
+#: The columns in the order of the lines' keys.
+COLUMNS = tuple(name for name in LetterLine.model_fields if name != "format")
+_JSON_COLUMNS = ("place", "envelope", "history")
+
+
+def line_of(row: Mapping[str, Any]) -> bytes:
+    """Return a whole row of `runferry.dead_letter` as one line, without its line end."""
+    line: dict[str, Any] = {"format": 1}
+    for column in COLUMNS:
+        value = row[column]
+        if column in _JSON_COLUMNS:
+            line[column] = orjson.loads(value)
+        elif isinstance(value, bytes):
+            line[column] = base64.b64encode(value).decode("ascii")
+        elif isinstance(value, datetime):
+            line[column] = iso(value)
+        else:
+            line[column] = value
+    return orjson.dumps(line)
+
+
+def parse_line(text: bytes) -> LetterLine:
+    """Return the letter of one line; raises ValueError with a sentence."""
+    try:
+        return LetterLine.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where + ': ' if where else ''}{first['msg']}") from None
+
+
+def row_of(line: LetterLine) -> tuple[Any, ...]:
+    """Return the letter's values in the order of `COLUMNS`."""
+    values: list[Any] = []
+    for column in COLUMNS:
+        value = getattr(line, column)
+        if column in _JSON_COLUMNS:
+            values.append(orjson.dumps(value).decode())
+        else:
+            values.append(value.value if isinstance(value, LetterState) else value)
+    return tuple(values)
