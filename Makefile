@@ -1,10 +1,11 @@
 # Needs make and Python 3.11 or later; everything else comes from requirements.lock into .venv.
 
-ROOT ?= examples
+ROOT ?= examples/runs
 VENV := .venv
 BIN := $(VENV)/bin
 # Scripts in an environment hold its path: a checkout that was moved needs it anew.
 MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # Tests are never told where somebody's database is.
 ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_]*\)=.*/\1/p');
 
@@ -39,7 +40,7 @@ lint: $(MADE)
 	@$(ALONE) $(BIN)/mypy
 
 bench: $(MADE)
-	@$(ALONE) $(BIN)/python benchmarks/backfill.py $(ARGS)
+	@$(ALONE) $(BIN)/python -m benchmarks.backfill $(ARGS)
 
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 2; }
@@ -47,19 +48,20 @@ lock:
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 		--output-file requirements.lock pyproject.toml -
 
+# An environment that works here is only brought up to date.
 $(MADE): requirements.lock pyproject.toml
-	@python='$(PYTHON)'; \
-	if [ -z "$$python" ]; then \
-		for python in python3 python3.14 python3.13 python3.12 python3.11 none; do \
-			$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; \
-		done; \
-	fi; \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
+	@new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	moved() { [ ! -e '$@' ] && ls $(VENV)/.made-* >/dev/null 2>&1; }; \
+	if new_enough $(BIN)/python && ! moved; then exit 0; fi; \
+	python='$(PYTHON)'; \
+	for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+		[ -n "$$python" ] || { new_enough $$candidate && python=$$candidate; } || true; \
+	done; \
+	new_enough "$$python" || { \
 		echo 'runferry needs Python 3.11 or later; say where it is: make PYTHON=/path/to/python3.11' >&2; exit 2; }; \
 	echo 'Making $(VENV), once: this takes a minute.'; \
 	"$$python" -m venv --clear $(VENV) || { \
-		echo 'This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
-		--config-settings editable_mode=compat --editable .
+		echo 'This Python makes no environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-index --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@

@@ -79,7 +79,9 @@ def _copy_share(root: Path, database_url: str, share: int, processes: int) -> No
 def copy_with_processes(root: Path, database_url: str, processes: int) -> None:
     """Copy every run folder of `root`, each process its share; raises RuntimeError where one of them failed."""
     started = [
-        multiprocessing.get_context("fork").Process(target=_copy_share, args=(root, database_url, share, processes))
+        multiprocessing.get_context("fork").Process(
+            target=_copy_share, args=(root, database_url, share, processes)
+        )
         for share in range(1, processes)
     ]
     for process in started:

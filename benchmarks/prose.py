@@ -1,4 +1,4 @@
-"""Prose for generated runs: sentences, lists and tables that look like what a pipeline writes, the same for a seed."""
+"""Prose for generated runs: sentences, lists and tables as a pipeline writes them, the same for a seed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ _VERBS: Final = (
 )  # fmt: skip
 _OBJECTS: Final = (
     "the standing order", "glass that comes back", "an hour without announcements", "the empty leg of the trip",
-    "a shelf of forty articles", "the “second” counter", "opening hours that follow the customer", "crates – not cartons",
-    "a price by weight", "the €3.50 breakfast", "the smell of the oven", "half of the cooling at noon",
+    "a shelf of forty articles", "the “second” counter", "opening hours that follow the customer",
+    "crates – not cartons", "a price by weight", "the €3.50 breakfast", "the smell of the oven",
+    "half of the cooling at noon",
 )  # fmt: skip
 _CIRCUMSTANCES: Final = (
     "because the trip happens anyway", "since the rules were eased in spring", "long before seven in the morning",
     "with a break-even at about eleven returns", "although nobody had planned it", "in three of the nine towns",
     "while the competition cuts its range", "and 94 % of it within a week", "where waiting is part of the visit",
-    "as the interviews on pages 4–9 show", "“within reason”, as one of them put it", "for less than 0.40 € a crate",
+    "as the interviews on pages 4–9 show", "“within reason”, as one of them put it",
+    "for less than 0.40 € a crate",
 )  # fmt: skip
 _SENTENCES: Final = 900
 
@@ -56,5 +58,8 @@ class Prose:
 
     def table(self, rng: Random, rows: int) -> str:
         """Return a Markdown table."""
-        lines = [f"| {rng.choice(_OBJECTS)} | {rng.randint(1, 99)} % | {rng.choice(_CIRCUMSTANCES)} |" for _ in range(rows)]
+        lines = [
+            f"| {rng.choice(_OBJECTS)} | {rng.randint(1, 99)} % | {rng.choice(_CIRCUMSTANCES)} |"
+            for _ in range(rows)
+        ]
         return "\n".join(["| What | Share | Note |", "|---|--:|---|", *lines])

@@ -1,7 +1,7 @@
 """Baseline (a): a sequential migrator in one process, a statement at a time, each its own transaction, no queue.
 
-What a person would write first, and what the plan that runferry replaces did: a pool of 2 to 10 connections of which
-one at a time works, `ON CONFLICT DO NOTHING`, and no output of a stage that left no JSON.
+What a person would write first, and what the plan that runferry replaces did: a pool of 2 to 10 connections, of
+which one at a time works; `ON CONFLICT DO NOTHING`; and no output of a stage that left no JSON.
 
 python -m benchmarks.sequential ROOT        (DATABASE_URL names the database)
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,12 +45,11 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def migrate(root: Path, address: DatabaseAddress) -> None:
-    """Migrate every run folder of `root`, one after the other."""
+async def migrate(run_dirs: Sequence[Path], address: DatabaseAddress) -> None:
+    """Migrate the run folders, one after the other."""
     async with asyncpg.create_pool(min_size=2, max_size=10, **address.connect_arguments()) as pool:
-        for run_dir in root.iterdir():
-            if run_dir.is_dir():
-                await _migrate_run(pool, run_dir)
+        for run_dir in run_dirs:
+            await _migrate_run(pool, run_dir)
 
 
 async def _migrate_run(pool: asyncpg.Pool, run_dir: Path) -> None:
@@ -66,4 +66,5 @@ async def _migrate_run(pool: asyncpg.Pool, run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(migrate(Path(sys.argv[1]), DatabaseAddress.parse(os.environ["DATABASE_URL"])))
+    found = [path for path in Path(sys.argv[1]).iterdir() if path.is_dir()]
+    asyncio.run(migrate(found, DatabaseAddress.parse(os.environ["DATABASE_URL"])))

@@ -59,7 +59,9 @@ def card_values(run_dir: Path) -> list[tuple[Any, ...]]:
     return [_card(number, path.read_text()) for number, path in paths if path.exists()]
 
 
-def stage_output_values(run_dir: Path, stage: int, *, without_json: bool) -> tuple[str, int, str, str | None] | None:
+def stage_output_values(
+    run_dir: Path, stage: int, *, without_json: bool
+) -> tuple[str, int, str, str | None] | None:
     """Return runId, stageNumber, Markdown and JSON text; None where the stage left nothing.
 
     `without_json` also takes a stage that left only Markdown, all of it joined; else only the first Markdown file

@@ -1,4 +1,4 @@
-"""The services that a benchmark runs on: embedded ones of its own, as durable as production, emptied for each round."""
+"""The services that a benchmark runs on: embedded, its own, as durable as production, emptied for each round."""
 
 from __future__ import annotations
 
@@ -100,7 +100,11 @@ class BenchmarkStores:
         """Return the rows of each table, the ledger's among them, in the round's database."""
 
         async def count(connection: asyncpg.Connection) -> dict[str, int]:
-            tables = [*(f'public."{table}"' for table in WEB_APP_TABLES), "runferry.ledger", "runferry.dead_letter"]
+            tables = [
+                *(f'public."{table}"' for table in WEB_APP_TABLES),
+                "runferry.ledger",
+                "runferry.dead_letter",
+            ]
             return {
                 table.split(".")[1].strip('"'): await connection.fetchval(f"SELECT count(*) FROM {table}")
                 for table in tables

@@ -39,7 +39,7 @@ class Tree:
 
 
 def generate(root: Path, runs: int, seed: int = DEFAULT_SEED) -> Tree:
-    """Write `runs` run folders into the new or empty folder `root`; the first runs are the same whatever `runs` is."""
+    """Write `runs` run folders into the new or empty folder `root`; a longer tree begins with the same runs."""
     started = time.perf_counter()
     prose = Prose(seed)
     documents = content_bytes = 0
