@@ -17,9 +17,10 @@ from ops.schema.prisma_folder import KeysInApp, write_keys_migration
 from ops.schema.reversion import Losses, losses, revert
 from ops.schema.status import read_status
 from ops.schema.verification import verify
-from shared.command import DIFFERENCE, DONE, RunferryGroup, fail, print_json, say, store_options
+from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
 from shared.database import connect
 from shared.database_url import DatabaseAddress
+from shared.errors import UsageError
 from shared.settings import Settings
 from shared.stores import resolve_stores
 
@@ -49,8 +50,8 @@ def schema() -> None:
 def apply_command(settings: Settings, *, here: bool, as_json: bool) -> int:
     """Bring the database to what this runferry needs; again and at once is harmless.
 
-    In an empty database it makes the web app's five tables, recorded as Prisma records them, and runferry's schema.
-    Where the web app made its tables it only adds runferry's schema, once they have their two unique keys.
+    In an empty database it makes the web app's five tables, recorded as Prisma records them, and runferry's
+    schema. Where the web app made its tables it only adds runferry's schema, once they have their two unique keys.
 
     \b
     Examples:
@@ -177,7 +178,7 @@ def revert_command(settings: Settings, *, yes: bool, even_with_dead_letters: boo
       ops schema revert --yes --json
     """
     if even_with_dead_letters and not yes:
-        fail("--even-with-dead-letters needs --yes beside it: nobody is asked.")
+        raise UsageError("--even-with-dead-letters needs --yes beside it: nobody is asked.")
     lost = _with_database(settings, losses)
     say(_described(lost))
     if not yes and not click.confirm("Take it away?", err=True):

@@ -1,13 +1,11 @@
 """The structure that this version of runferry expects, kept in `expected.json` beside this file.
 
 A test builds it anew from the migrations and compares. After a change of a migration, print the new one with
-`python -m ops.schema.expected EMPTY_DATABASE_URL > ops/schema/expected.json`.
+`python -m ops.schema EMPTY_DATABASE_URL > ops/schema/expected.json`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from functools import cache
 from importlib.resources import files
 
@@ -53,16 +51,3 @@ async def build(connection: asyncpg.Connection) -> Expected:
         )
     finally:
         await transaction.rollback()
-
-
-async def _print(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        built = await build(connection)
-    finally:
-        await connection.close()
-    sys.stdout.write(built.model_dump_json(indent=1, exclude_defaults=True) + "\n")
-
-
-if __name__ == "__main__":
-    asyncio.run(_print(sys.argv[1]))

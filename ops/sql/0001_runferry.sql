@@ -62,6 +62,8 @@ CREATE TABLE runferry.delivery (
     PRIMARY KEY (batch_id, message_id)
 );
 CREATE INDEX delivery_run_id ON runferry.delivery (run_id, handled_at);
+-- For rates and for retention: rows come in the order of their time, so a few pages say where a time is.
+CREATE INDEX delivery_handled_at ON runferry.delivery USING brin (handled_at);
 
 -- Outputs that can't become rows, with all of the evidence. run_id '' and stage 0 where a message did not say.
 CREATE TABLE runferry.dead_letter (
@@ -99,7 +101,9 @@ CREATE TABLE runferry.dead_letter (
     CONSTRAINT dead_letter_identity UNIQUE (run_id, stage, content_sha256)
 );
 CREATE INDEX dead_letter_open ON runferry.dead_letter (id) WHERE state IN ('open', 'replaying');
-CREATE INDEX dead_letter_groups ON runferry.dead_letter (fingerprint, died_at) WHERE state IN ('open', 'replaying');
+-- Groups are counted from the index alone, whatever the payloads weigh.
+CREATE INDEX dead_letter_groups ON runferry.dead_letter (fingerprint, died_at) INCLUDE (id, reason)
+    WHERE state IN ('open', 'replaying');
 
 -- What people did: discards, forced phases, resolved conflicts. Never deleted.
 CREATE TABLE runferry.audit (
@@ -155,4 +159,25 @@ CREATE TABLE runferry.attestation (
     who              text NOT NULL,
     point            text NOT NULL,
     note             text NOT NULL
+);
+
+-- Backups that were made, and whether their hashes were verified or they were restored since.
+CREATE TABLE runferry.backup (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    made_at          timestamptz NOT NULL,
+    host             text NOT NULL,
+    folder           text NOT NULL,
+    manifest         jsonb NOT NULL,            -- as in the folder: versions, row counts, hashes, ledger position
+    verified_at      timestamptz,
+    restored_at      timestamptz
+);
+
+-- Rehearsals of the whole journey in scratch databases, which a killed rehearsal leaves for the next to clear away.
+CREATE TABLE runferry.rehearsal (
+    id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    started_at        timestamptz NOT NULL DEFAULT now(),
+    finished_at       timestamptz,
+    passed            boolean,
+    scratch_databases text[] NOT NULL DEFAULT '{}',
+    steps             jsonb NOT NULL DEFAULT '[]' -- [{"step", "seconds", "passed", "detail"}], in their order
 );
