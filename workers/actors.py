@@ -6,10 +6,10 @@ from typing import Any
 
 import dramatiq
 from dramatiq.middleware import CurrentMessage
-from shared.broker.retries import attempts_of
 
 from shared import queues
 from shared.broker.broker import RunferryBroker
+from shared.broker.evidence import ATTEMPTS
 from workers.carrier import Carrier
 
 #: Smaller is sooner: a live output never waits behind those of a backfill that a process has fetched already.
@@ -24,7 +24,7 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier) -> None:
         current = CurrentMessage.get_current_message()
         if current is None:
             raise RuntimeError("the broker lacks Dramatiq's CurrentMessage middleware")
-        carrier.carry(message, current.message_id, queue, attempts_of(current))
+        carrier.carry(message, current.message_id, queue, int(current.options.get(ATTEMPTS, 0)) + 1)
 
     @dramatiq.actor(broker=broker, actor_name=queues.WRITE_LIVE, queue_name=queues.LIVE, priority=_LIVE_PRIORITY)
     def write_live(*, message: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ No linger: a batch is what has come in while the one before was committed, so th
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
@@ -56,12 +56,18 @@ class Lane:
     """One queue's share of the writer, with a connection of its own; lives on the writer's event loop."""
 
     def __init__(
-        self, transactor: Transactor, acquire: Acquire, probe: Callable[[], Awaitable[None]], pause: Pause
+        self,
+        transactor: Transactor,
+        acquire: Acquire,
+        probe: Callable[[], Awaitable[None]],
+        pause: Pause,
+        counters: Counter[str],
     ) -> None:
         self._transactor = transactor
         self._acquire = acquire
         self._probe = probe
         self._pause = pause
+        self._counters = counters
         self._waiting: deque[Item] = deque()
         self._wake = asyncio.Event()
 
@@ -140,6 +146,7 @@ class Lane:
                 # A stopping process may have given up on it already.
                 if not item.done.done():
                     item.done.set_result(verdict)
+                self._counters.update(verdict.values())
             return
 
     async def _write_alone(self, item: Item, error: Exception, reason: Reason | None) -> None:

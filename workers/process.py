@@ -19,8 +19,9 @@ import dramatiq
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from shared import queues
+from shared import __version__, queues
 from shared.broker.broker import make_broker
+from shared.broker.registry import WorkerInfo, WorkerState
 from shared.command import say
 from shared.errors import RunferryError
 from shared.log import configure
@@ -48,6 +49,26 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     broker = make_broker(stores.redis_url, settings, middleware=[CurrentMessage()])
     alike = AlikeFailures(ALIKE_LIMIT, pause)
     declare_actors(broker, Carrier(writer, settings, alike, lambda: datetime.now(UTC)))
+    started_at = datetime.now(UTC)
+
+    def describe() -> WorkerInfo:
+        state = (
+            WorkerState.DRAINING if pause.stopping else WorkerState.PAUSED if pause.reason else WorkerState.RUNNING
+        )
+        return WorkerInfo(
+            worker_id=broker.worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            root=str(settings.root.resolve()),
+            queues=tuple(queue_names),
+            started_at=started_at,
+            state=state,
+            reason=pause.reason,
+            counters=writer.counters(),
+        )
+
+    broker.describe = describe
     worker = dramatiq.Worker(broker, queues=set(queue_names), worker_threads=settings.worker_threads)
     worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
     ending = _end_on_signals()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -45,6 +45,7 @@ class Writer:
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
         self._lanes: Mapping[str, Lane] = {}
+        self._counters: Counter[str] = Counter()
         self._arrived: deque[tuple[str, Item]] = deque()
         self._scheduled = False
         self._arrival_lock = threading.Lock()
@@ -67,6 +68,10 @@ class Writer:
         self._thread.join(timeout.total_seconds())
         for _, item in self._arrived:
             item.done.cancel()
+
+    def counters(self) -> dict[str, int]:
+        """Return how many outputs were handled since the start, by verdict."""
+        return dict(self._counters)
 
     def submit(self, queue: str, intake: Intake | Undeliverable) -> Future[Verdicts]:
         """Hand a judged message to the lane of its queue; the future is done once it is committed."""
@@ -97,7 +102,10 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._pool_lock = asyncio.Lock()
-        self._lanes = {name: Lane(self._transactor, self._connection, self._probe, self._pause) for name in LANES}
+        self._lanes = {
+            name: Lane(self._transactor, self._connection, self._probe, self._pause, self._counters)
+            for name in LANES
+        }
         tasks = [asyncio.create_task(lane.run(), name=f"lane-{name}") for name, lane in self._lanes.items()]
         self._ready.set()
         await self._stop.wait()
