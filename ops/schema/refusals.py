@@ -15,7 +15,7 @@ def explained_refusals(command: str) -> Iterator[None]:
     """Raise SchemaError or DatabaseAway, naming `command`, in place of what asyncpg raises."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError) as error:
         raise _explained(error, command) from error
 
 
@@ -46,6 +46,8 @@ def _explained(error: Exception, command: str) -> RunferryError:
             asyncpg.PostgresConnectionError()
             | asyncpg.OperatorInterventionError()
             | asyncpg.InterfaceError()
+            # What asyncpg raises where the backend was terminated between two statements.
+            | asyncpg.InternalClientError()
             | ConnectionError()
         ):
             return DatabaseAway(
