@@ -14,3 +14,9 @@ if not getattr(shared, "IS_RUNFERRY", False):
         sys.stderr.write(_sentence + "\n")
         sys.exit(2)
     raise ImportError(_sentence)
+
+from producers.emitter import AsyncEmitter, Emitted, Emitter
+from shared.contract import Hints
+from shared.documents import Document
+
+__all__ = ["AsyncEmitter", "Document", "Emitted", "Emitter", "Hints"]

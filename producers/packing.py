@@ -32,12 +32,19 @@ class PackedOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """One message, with what is needed to follow it to its end."""
+class Slip:
+    """What is kept of a message that was sent: which outputs are in it."""
 
-    message: Message[Any]
     run_id: RunId
     hashes: tuple[tuple[Stage, Sha256], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message, its slip, and the bytes of its documents."""
+
+    message: Message[Any]
+    slip: Slip
     size_bytes: int
 
 
@@ -102,8 +109,7 @@ def parcels(
                 kwargs={"message": wire},
                 options={},
             ),
-            run_id=run_id,
-            hashes=tuple((output.stage, output.content_sha256) for output in group),
+            slip=Slip(run_id, tuple((output.stage, output.content_sha256) for output in group)),
             size_bytes=sum(output.size_bytes for output in group),
         )
 

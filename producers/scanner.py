@@ -37,6 +37,11 @@ class Scanner:
         self._wall_clock_s = wall_clock_s
         self._monotonic_s = monotonic_s
 
+    def check_root(self) -> None:
+        """Raise UsageError where the root can't be read."""
+        with self._open_root():
+            pass
+
     def runs(self) -> Iterator[ScannedRun]:
         """Yield every run folder of the root; raises UsageError where the root can't be read."""
         with self._open_root() as root, os.scandir(root.fd) as listing:

@@ -1,0 +1,131 @@
+"""Following: what the main thread does while the feed reads and publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from producers.delivery_watch import DeliveryWatch
+from producers.feed import Feed
+from producers.progress import Reporter, Snapshot
+from producers.publisher import Publisher
+from producers.sinks import Outbound
+from producers.tally import Tally
+from producers.vigil import Vigil
+from producers.worker_processes import WorkerProcesses
+from shared import queues
+from shared.broker.broker import RunferryBroker
+from shared.errors import QueueAway
+
+_TICK_S: Final = 0.2
+_LOOK_AT_WORKERS_S: Final = 1.0
+_SAY_AGAIN_S: Final = 10.0
+
+
+class GaveUpError(Exception):
+    """Nothing more is to be expected; the text says why."""
+
+
+class Follower:
+    """Follows one backfill; publisher and watch are None where there is nothing of the kind."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        tally: Tally,
+        reporter: Reporter,
+        *,
+        total: Callable[[], int | None],
+        broker: RunferryBroker | None = None,
+        publisher: Publisher | None = None,
+        outbound: Outbound | None = None,
+        watch: DeliveryWatch | None = None,
+        workers: WorkerProcesses | None = None,
+        worker_timeout_s: float,
+    ) -> None:
+        self._feed = feed
+        self._tally = tally
+        self._reporter = reporter
+        self._total = total
+        self._broker = broker
+        self._publisher = publisher
+        self._outbound = outbound
+        self._watch = watch
+        self._workers = workers
+        self._vigil = Vigil(worker_timeout_s)
+        self._start_s = time.monotonic()
+        self._look_at_s = self._start_s + _LOOK_AT_WORKERS_S
+        self._said: dict[str, float] = {}
+
+    async def follow(self, feeding: asyncio.Future[None]) -> None:
+        """Return when the feed is through and everything sent was heard of; raises GaveUpError."""
+        while True:
+            fed = feeding.done()
+            if self._watch is not None:
+                await self._watch.look()
+            self._reporter.update(self._snapshot())
+            if fed and (self._watch is None or self._watch.is_done or feeding.exception() is not None):
+                return
+            self._say_troubles()
+            if time.monotonic() >= self._look_at_s:
+                self._look_at_s = time.monotonic() + _LOOK_AT_WORKERS_S
+                await self._look_at_workers()
+            if not fed:
+                await asyncio.wait([feeding], timeout=_TICK_S)
+            else:
+                await asyncio.sleep(_TICK_S)
+
+    def _snapshot(self) -> Snapshot:
+        waiting = self._publisher.waiting if self._publisher is not None else None
+        reason = waiting.reason if waiting is not None else None
+        if reason is None and self._feed.settling:
+            reason = f"{self._feed.settling:,} runs settle"
+        return Snapshot(
+            elapsed_s=time.monotonic() - self._start_s,
+            scanned=self._tally.runs,
+            published=self._tally.published_messages,
+            committed=self._tally.handled_messages if self._watch is not None else None,
+            total=self._total(),
+            waiting=reason,
+        )
+
+    def _say_troubles(self) -> None:
+        waiting = self._publisher.waiting if self._publisher is not None else None
+        if waiting is not None and not waiting.for_workers:
+            self._say_now_and_then(f"Publishing waits: {waiting.reason}")
+        if self._watch is not None and self._watch.away is not None:
+            self._say_now_and_then(f"Waiting for PostgreSQL: {self._watch.away}")
+
+    def _say_now_and_then(self, sentence: str) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._said.get(sentence, 0.0):
+            self._said[sentence] = now_s + _SAY_AGAIN_S
+            self._reporter.note(sentence)
+
+    async def _look_at_workers(self) -> None:
+        if self._workers is not None and (status := self._workers.exit_status()) is not None:
+            raise GaveUpError(
+                f"The workers ended by themselves, with status {status}. The end of {self._workers.log}:\n"
+                f"{self._workers.tail()}"
+            )
+        blocked = self._publisher is not None and self._publisher.waiting is not None
+        unheard = len(self._outbound) if self._watch is not None and self._outbound is not None else 0
+        if self._broker is None or not (blocked or unheard):
+            self._vigil.rest()
+            return
+        try:
+            workers = await asyncio.to_thread(self._broker.live_workers)
+            depth = (await asyncio.to_thread(self._broker.depths))[queues.BACKFILL]
+        except QueueAway as away:
+            self._say_now_and_then(f"Waiting for Redis: {away}")
+            return
+        # Deliveries may have come since the depth was read; the next look at them tells.
+        sight = self._vigil.look(
+            workers, queued=depth.pending + depth.dead, unheard=unheard, now_s=time.monotonic()
+        )
+        if sight.give_up is not None:
+            raise GaveUpError(sight.give_up)
+        if sight.note is not None:
+            self._reporter.note(sight.note)

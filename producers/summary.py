@@ -1,0 +1,198 @@
+"""Summary: what a backfill did, as JSON for scripts and as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby, islice
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from producers.options import BackfillOptions
+from producers.outcome import Outcome
+from producers.spill import SpilledList
+from producers.tally import APPLIED, CONFLICT, DEAD_LETTERED, DUPLICATE, SUPERSEDED, Tally
+
+_MOST_NAMED: Final = 20
+
+#: The verdicts that always have a line, and their words for people.
+_WORDS: Final = {
+    APPLIED: "applied",
+    DUPLICATE: "duplicates, in the rows already",
+    SUPERSEDED: "superseded by later ones",
+    CONFLICT: "conflicts",
+    DEAD_LETTERED: "dead-lettered",
+}
+_KEYS: Final = {
+    APPLIED: "applied",
+    DUPLICATE: "duplicates",
+    SUPERSEDED: "superseded",
+    CONFLICT: "conflicts",
+    DEAD_LETTERED: "dead_lettered",
+}
+
+
+def write_json(stream: BinaryIO, options: BackfillOptions, tally: Tally, outcome: Outcome) -> None:
+    """Write the summary as one JSON document, its lists item by item: they may not fit in memory."""
+    counts, lists = _document(options, tally, outcome)
+    stream.write(b"{")
+    stream.write(orjson.dumps(counts, option=orjson.OPT_INDENT_2)[1:-2])
+    for name, items in lists.items():
+        stream.write(b",\n  " + orjson.dumps(name) + b": [")
+        for number, line in enumerate(items.lines()):
+            stream.write((b",\n    " if number else b"\n    ") + line)
+        stream.write(b"]")
+    stream.write(b"\n}\n")
+    stream.flush()
+
+
+def _document(
+    options: BackfillOptions, tally: Tally, outcome: Outcome
+) -> tuple[dict[str, Any], dict[str, SpilledList]]:
+    counts: dict[str, Any] = {
+        "batch_id": outcome.batch_id,
+        "runs": tally.runs,
+        "outputs": tally.outputs,
+        "published": tally.published,
+        "skipped": tally.skipped,
+        "unsettled": tally.unsettled,
+        "seconds": round(outcome.seconds, 3),
+        "runs_per_s": round(tally.runs / outcome.seconds, 1) if outcome.seconds > 0 else 0.0,
+        "interrupted": outcome.interrupted,
+        "failure": outcome.failure,
+    }
+    lists = {
+        "unreadable": tally.unreadable,
+        "unsettled_outputs": tally.unsettled_outputs,
+        "aliases": tally.aliases,
+    }
+    if options.dry_run:
+        counts |= {"dry_run": True, "would_publish": tally.mapped, "rows": dict(tally.rows)}
+        lists |= {"gaps": tally.gaps, "malformed": tally.malformed}
+    if options.follows:
+        counts |= {key: tally.verdicts[verdict] for verdict, key in _KEYS.items()}
+        counts |= {word: count for word, count in sorted(tally.verdicts.items()) if word not in _KEYS}
+        counts["in_flight"] = outcome.in_flight
+        lists |= {"gaps": tally.gaps, "dead_letters": tally.dead_letters, "named": tally.named}
+    return counts, lists
+
+
+def text(options: BackfillOptions, tally: Tally, outcome: Outcome, *, look_at_rows: str | None) -> Iterator[str]:
+    """Yield the lines of the summary for people; `look_at_rows` is a command that shows rows."""
+    rate = f" ({tally.runs / outcome.seconds:,.0f} runs/s)" if outcome.seconds > 0 else ""
+    what = "Dry run" if options.dry_run else "Backfill"
+    found = f"{_count(tally.runs, 'run')}, {_count(tally.outputs, 'output')}"
+    yield f"{what} of {options.root}: {found} in {outcome.seconds:,.1f} s{rate}"
+    yield ""
+    yield from _counts(options, tally, outcome)
+    yield from _named(options, tally)
+    yield from _ending(options, tally, outcome, look_at_rows)
+
+
+def _counts(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[str]:
+    if options.dry_run:
+        yield _line(tally.mapped - len(tally.malformed), "outputs would become rows:")
+        for table in ("Run", "InspirationReport", "StageOutput", "OpportunityCard"):
+            yield _line(tally.rows[table], f'  "{table}"')
+        yield _line(len(tally.malformed), "would be dead-lettered")
+    else:
+        yield _line(tally.published, f"published, in {_count(tally.published_messages, 'message')}")
+    if options.resume:
+        yield _line(tally.skipped, "skipped, accounted for already")
+    if options.follows:
+        for verdict, words in _WORDS.items():
+            yield _line(tally.verdicts[verdict], words)
+        for word, count in sorted(tally.verdicts.items()):
+            if word not in _WORDS:
+                yield _line(count, word)
+        if outcome.in_flight:
+            yield _line(outcome.in_flight, "messages of which nothing was heard yet")
+    if tally.unsettled:
+        yield _line(tally.unsettled, f"unsettled, left out: changed in the last {options.settle_s:g} s")
+    if len(tally.unreadable):
+        yield _line(len(tally.unreadable), "could not be read")
+    if tally.runs_without_outputs:
+        yield _line(tally.runs_without_outputs, "run folders without any output")
+
+
+def _named(options: BackfillOptions, tally: Tally) -> Iterator[str]:
+    everything = options.command("--dry-run", "--json")
+    yield from _section("Not readable", tally.unreadable, _reason, f"all of them: {everything}")
+    yield from _section("Unsettled", tally.unsettled_outputs, _reason, f"all of them: {everything}")
+    yield from _section("Would be dead-lettered", tally.malformed, _malformed, f"all of them: {everything}")
+    yield from _section("Dead letters", tally.dead_letters, _letter, "all of them: ops dlq list")
+    yield from _section("Other than applied", tally.named, _verdict, "all of them: the same command with --json")
+    yield from _section("Gaps", tally.gaps, _gap, f"all of them: {everything}")
+    yield from _section("Links to other runs, not followed", tally.aliases, _alias, "all of them: --json")
+
+
+def _ending(options: BackfillOptions, tally: Tally, outcome: Outcome, look_at_rows: str | None) -> Iterator[str]:
+    yield ""
+    if tally.outputs == 0 and outcome.is_whole:
+        yield f"No stage output was found in {options.root}: is it the folder of the run folders?"
+    if outcome.failure is not None:
+        yield outcome.failure
+    if not outcome.is_whole and not options.dry_run:
+        yield f"Go on with: {options.command('--resume', *(['--wait'] if options.follows else []))}"
+    elif tally.unsettled and not options.dry_run:
+        yield f"Send what has settled with: {options.command('--resume', '--wait')}"
+    if tally.verdicts[CONFLICT]:
+        yield "Settle conflicts with --prefer files or --prefer rows, for runs that you name with --run-id."
+    if len(tally.dead_letters):
+        yield "Look at a dead letter with: ops dlq show ID"
+    if options.dry_run:
+        yield f"Nothing was published. Do it with: {options.command('--wait')}"
+    elif look_at_rows is not None and options.follows:
+        yield f"Look at the rows with: {look_at_rows}"
+
+
+def _section(title: str, items: SpilledList, line: Callable[[dict[str, Any]], str], rest: str) -> Iterator[str]:
+    if not len(items):
+        return
+    yield ""
+    yield f"{title} ({len(items):,}):"
+    shown = 0
+    for _, group in islice(groupby(map(orjson.loads, items.lines()), _place), _MOST_NAMED):
+        first, *others = group
+        shown += 1 + len(others)
+        yield f"  {line(first)}" + (f" (and {len(others)} more)" if others else "")
+    if len(items) > shown:
+        yield f"  … and {len(items) - shown:,} more; {rest}"
+
+
+def _place(item: dict[str, Any]) -> tuple[str, int | None]:
+    """Return what is named in one line: a stage of a run."""
+    return item["run_id"], item.get("stage")
+
+
+def _reason(item: dict[str, Any]) -> str:
+    return f"{item['run_id']}: {item['reason']}"
+
+
+def _malformed(item: dict[str, Any]) -> str:
+    return f"{item['run_id']} stage {item['stage']}: {item['reason']}: {item['sentence']}"
+
+
+def _letter(item: dict[str, Any]) -> str:
+    number = "" if item["id"] is None else f"#{item['id']} "
+    return f"{number}{item['run_id']} stage {item['stage']}: {item['reason']}: {item['sentence']}"
+
+
+def _verdict(item: dict[str, Any]) -> str:
+    return f"{item['run_id']} stage {item['stage']}: {item['verdict']}"
+
+
+def _gap(item: dict[str, Any]) -> str:
+    return f"{item['run_id']} stage {item['stage']}: {item['gap']}"
+
+
+def _alias(item: dict[str, Any]) -> str:
+    return f"{item['run_id']} → {item['alias_of']}"
+
+
+def _line(count: int, words: str) -> str:
+    return f"{count:>9,}  {words}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,75 @@
+"""Vigil: notices when nobody is there to do the work that a producer waits for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from shared import queues
+from shared.broker.registry import WorkerInfo, WorkerState
+
+_PATIENCE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen: something to say, if there is something new, and why to give up, if it is time to."""
+
+    note: str | None = None
+    give_up: str | None = None
+
+
+class Vigil:
+    """Keeps what was said already; times are seconds of the monotonic clock."""
+
+    def __init__(self, worker_timeout_s: float) -> None:
+        self._worker_timeout_s = worker_timeout_s
+        self._alone_since_s: float | None = None
+        self._vanished_since_s: float | None = None
+        self._said: str | None = None
+
+    def rest(self) -> None:
+        """Nothing is waited for now."""
+        self._alone_since_s = self._vanished_since_s = None
+
+    def look(self, workers: Sequence[WorkerInfo], *, queued: int, unheard: int, now_s: float) -> Sight:
+        """Judge the live workers, the messages in the queue, and those sent of which nothing was heard."""
+        ours = [worker for worker in workers if queues.BACKFILL in worker.queues]
+        if ours:
+            self._alone_since_s = None
+            if unheard and not queued:
+                return self._vanished(unheard, now_s)
+            self._vanished_since_s = None
+            if all(worker.state is WorkerState.PAUSED for worker in ours):
+                return self._say(f"The workers pause: {ours[0].reason or 'no reason given'}")
+            return self._say("Workers are at work." if self._said is not None else None)
+        self._vanished_since_s = None
+        self._alone_since_s = now_s if self._alone_since_s is None else self._alone_since_s
+        alone_s = now_s - self._alone_since_s
+        if alone_s >= self._worker_timeout_s:
+            reason = f"No live worker for {self._worker_timeout_s:g} s (--worker-timeout)."
+            return Sight(give_up=f"{reason} What was published waits in the queue: start workers with `worker`.")
+        if alone_s >= _PATIENCE_S:
+            return self._say(
+                f"No live worker for {_PATIENCE_S:g} s: start one with `worker`, "
+                "or let this command run them with --run-workers 2."
+            )
+        return Sight()
+
+    def _vanished(self, unheard: int, now_s: float) -> Sight:
+        self._vanished_since_s = now_s if self._vanished_since_s is None else self._vanished_since_s
+        vanished_s = now_s - self._vanished_since_s
+        sentence = (
+            f"The queue is empty, but the database tells nothing of {unheard:,} messages: "
+            "do the workers write to another database?"
+        )
+        if vanished_s >= self._worker_timeout_s:
+            return Sight(give_up=sentence)
+        return self._say(sentence) if vanished_s >= _PATIENCE_S else Sight()
+
+    def _say(self, sentence: str | None) -> Sight:
+        if sentence is None or sentence == self._said:
+            return Sight()
+        self._said = sentence
+        return Sight(note=sentence)
