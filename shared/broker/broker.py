@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import uuid4
 
 import redis
@@ -75,7 +75,7 @@ class RunferryBroker(RedisBroker):
             maintenance_chance=0,
         )
         self.scripts["dispatch"] = self.client.register_script(
-            text_of("dispatch_prelude").encode() + bytes(self.scripts["dispatch"].script)
+            text_of("dispatch_prelude").encode() + cast(bytes, self.scripts["dispatch"].script)
         )
         # A consumer that waits by itself must hear of every lost answer: each may have carried messages.
         self._impatient = make_client(redis_url, timeout_s=timeout_s, retried=False)
