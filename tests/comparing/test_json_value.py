@@ -1,0 +1,124 @@
+"""JSON compares by value, as jsonb has it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.comparing.json_value import JsonDifference, canonical_json, first_difference
+
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=6)
+values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.integers(-(2**70), 2**70),
+        st.floats(allow_nan=False, allow_infinity=False),
+        texts,
+    ),
+    lambda children: st.one_of(st.lists(children, max_size=4), st.dictionaries(texts, children, max_size=4)),
+    max_leaves=12,
+)
+
+
+def _exact(value: Any) -> Any:
+    """A value that Python compares as jsonb does: True is no number, numbers are decimals."""
+    match value:
+        case bool() | None:
+            return (type(value), value)
+        case int() | float():
+            return ("number", Decimal(repr(value)))
+        case list():
+            return [_exact(item) for item in value]
+        case dict():
+            return {key: _exact(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["1", "1.0", "1.00", "1e0", "10e-1", "0.1E+1"],
+        ["100", "1e2", "1E+2", "100.000"],
+        ["0", "-0", "0.0", "-0.0", "0e5", "0E-5"],
+        ["1000000000000000000", "1e18", "1.0E18"],
+        ["18446744073709551616", "18446744073709551616.0", "1.8446744073709551616e19"],
+        ["1e400", "1" + "0" * 400],
+        ["1e-7", "0.0000001"],
+        ['"\u00e9"', '"\\u00e9"', '"\\u00E9"'],
+        ['"\U0001f9c0/"', '"\\ud83e\\uddc0\\/"'],
+        ['{"a":1,"b":[true,null]}', ' {\n "b" : [ true , null ],\t"a": 1.0 }'],
+        ['{"a":2}', '{"a":1,"a":2}', '{"\\u0061":1,"a":2}'],
+    ],
+    ids=lambda spellings: spellings[0][:30],
+)
+def test_spellings_of_one_value_have_one_canonical_form(spellings: list[str]) -> None:
+    assert len({canonical_json(spelling) for spelling in spellings}) == 1
+    assert len({canonical_json(f'[{{"k":{spelling},"f":0.5}}]') for spelling in spellings}) == 1
+    assert all(first_difference(spellings[0], spelling) is None for spelling in spellings)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["1", "true", '"1"', "null", "[]", "{}", '""', "[1]", "[[]]", "[null]", "0", "false"],
+        ["9007199254740993", "9007199254740992", "9007199254740993.5"],
+        ["18446744073709551617", "18446744073709551616"],
+        ["0.1", "0.10000000000000001", "0.1000000000000000055511151231257827"],
+        ["1e400", "1.1e400", "1e401", "-1e400"],
+        ['{"a":[]}', '{"a":{}}', '{"a":null}', "{}"],
+        ["[1,[2]]", "[[1],2]", "[1,2]", "[2,1]"],
+    ],
+    ids=lambda texts: texts[0],
+)
+def test_different_values_have_different_canonical_forms(texts: list[str]) -> None:
+    assert len({canonical_json(text) for text in texts}) == len(texts)
+    assert all(first_difference(texts[0], text) is not None for text in texts[1:])
+
+
+@given(values, values)
+def test_canonical_forms_are_equal_exactly_where_values_are(one: Any, other: Any) -> None:
+    one_text, other_text = json.dumps(one), json.dumps(other)
+    is_equal = _exact(one) == _exact(other)
+    assert (canonical_json(one_text) == canonical_json(other_text)) == is_equal
+    assert (first_difference(one_text, other_text) is None) == is_equal
+
+
+@given(values, st.sampled_from([None, 1]), st.booleans())
+def test_spelling_does_not_matter(value: Any, indent: int | None, ascii_only: bool) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    assert canonical_json(text) == canonical_json(json.dumps(value, sort_keys=True))
+
+
+@pytest.mark.parametrize("depth", [200, 254, 255, 300, 512])
+def test_deep_values_compare_as_well(depth: int) -> None:
+    def nested(leaf: str) -> str:
+        return '{"b":0,"a":[' * (depth // 2) + leaf + "]}" * (depth // 2)
+
+    assert canonical_json(nested("1e2")) == canonical_json(nested("100"))
+    assert canonical_json(nested("1")) != canonical_json(nested("2"))
+    assert canonical_json(nested("[]")) != canonical_json(nested("{}"))
+    assert first_difference(nested("1"), nested("1.0")) is None
+    assert first_difference(nested("1"), nested("2")) is not None
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "difference"),
+    [
+        ('{"a":{"b":[1,2]}}', '{"a":{"b":[1,3]}}', JsonDifference("$.a.b[1]", "2", "3")),
+        ('{"a":1,"b":1}', '{"a":2,"b":2}', JsonDifference("$.a", "1", "2")),
+        ("[1]", "[1,2]", JsonDifference("$[1]", None, "2")),
+        ('{"a":null}', "{}", JsonDifference("$.a", "null", None)),
+        ('{"a":[1]}', '{"a":{"b":1.0}}', JsonDifference("$.a", "[1]", '{"b":1}')),
+        ("[true]", "[1]", JsonDifference("$[0]", "true", "1")),
+    ],
+)
+def test_the_first_difference_is_named(expected: str, actual: str, difference: JsonDifference) -> None:
+    assert first_difference(expected, actual) == difference
