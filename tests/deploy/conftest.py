@@ -1,0 +1,96 @@
+"""What is deployed, parsed: the compose file, the Dockerfile, the lock files."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction of a Dockerfile: its keyword, its flags such as `--from=build`, its words, and its text."""
+
+    stage: str
+    keyword: str
+    flags: Mapping[str, str]
+    words: Sequence[str]
+    text: str
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def project() -> dict[str, Any]:
+    """pyproject's `[project]`."""
+    project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return project
+
+
+@pytest.fixture(scope="session")
+def compose() -> dict[str, Any]:
+    """The compose file, with the defaults of its variables and without `$$`."""
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+@pytest.fixture(scope="session")
+def dockerfile() -> list[Instruction]:
+    """The Dockerfile's instructions, in their order."""
+    lines = (REPOSITORY / "ops/deploy/Dockerfile").read_text().splitlines()
+    joined = "\n".join(line for line in lines if not line.startswith("#")).replace("\\\n", " ")
+    instructions: list[Instruction] = []
+    stage = ""
+    for line in filter(None, joined.splitlines()):
+        keyword, _, text = line.partition(" ")
+        if keyword == "FROM":
+            stage = text.rpartition(" AS ")[2] if " AS " in text else "final"
+        words = json.loads(text) if text.startswith("[") else shlex.split(text)
+        flags = dict(word[2:].split("=", 1) for word in words if re.match(r"--\w+=", word))
+        plain = [word for word in words if not re.match(r"--\w+=", word)]
+        instructions.append(Instruction(stage, keyword, flags, plain, text))
+    return instructions
+
+
+@pytest.fixture(scope="session")
+def check_command(project: dict[str, Any]) -> Callable[[Sequence[str]], None]:
+    """A check that a command line names an existing command or module, with options that it has."""
+
+    def check(line: Sequence[str]) -> None:
+        words = list(line)
+        if words[0] == "runferry-entrypoint":
+            words = words[1:]
+        if words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]) is not None, f"no module {words[2]}"
+            return
+        assert words[0] in project["scripts"], f"no command {words[0]}"
+        module, _, attribute = project["scripts"][words[0]].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        name, arguments = words[0], words[1:]
+        while isinstance(command, click.Group):
+            name, arguments = arguments[0], arguments[1:]
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, f"no command {name} in {' '.join(line)}"
+            command = found
+        # Parsing alone; nothing is invoked. Unknown options and bad values raise click.UsageError.
+        command.make_context(name, arguments)
+
+    return check
