@@ -59,7 +59,7 @@ class RunEvidence:
             case StageOutputsMessage():
                 return replace(
                     hinted,
-                    has_pipeline_event=message.origin is Origin.PIPELINE,
+                    has_pipeline_event=Origin.PIPELINE in (message.origin, message.replay_of),
                     oldest_document_at=min(output.produced_at for output in message.outputs),
                 )
             case RunStarted():

@@ -99,6 +99,8 @@ def test_outputs_tell_their_oldest_time_and_hints() -> None:
 def test_only_a_pipeline_makes_pipeline_events() -> None:
     assert RunEvidence.of(_outputs(Origin.PIPELINE, START)).has_pipeline_event
     assert not RunEvidence.of(_outputs(Origin.REPAIR, START)).has_pipeline_event
+    replay = _outputs(Origin.REPLAY, START).model_copy(update={"replay_of": Origin.PIPELINE})
+    assert RunEvidence.of(replay).has_pipeline_event
     started = RunStarted(run_id="r", publisher="p", published_at=START, occurred_at=START)
     assert RunEvidence.of(started) == RunEvidence(has_pipeline_event=True, started_at=START)
 
