@@ -54,7 +54,7 @@ class Follower:
         self._outbound = outbound
         self._watch = watch
         self._workers = workers
-        self._vigil = Vigil(worker_timeout_s)
+        self._vigil = Vigil(worker_timeout_s, own_workers=workers is not None)
         self._start_s = time.monotonic()
         self._look_at_s = self._start_s + _LOOK_AT_WORKERS_S
         self._said: dict[str, float] = {}
@@ -121,9 +121,8 @@ class Follower:
         except QueueAway as away:
             self._say_now_and_then(f"Waiting for Redis: {away}")
             return
-        # Deliveries may have come since the depth was read; the next look at them tells.
         sight = self._vigil.look(
-            workers, queued=depth.pending + depth.dead, unheard=unheard, now_s=time.monotonic()
+            workers, queued=depth.pending, buried=depth.dead, unheard=unheard, now_s=time.monotonic()
         )
         if sight.give_up is not None:
             raise GaveUpError(sight.give_up)

@@ -79,7 +79,7 @@ def _document(
 
 def text(options: BackfillOptions, tally: Tally, outcome: Outcome, *, look_at_rows: str | None) -> Iterator[str]:
     """Yield the lines of the summary for people; `look_at_rows` is a command that shows rows."""
-    rate = f" ({tally.runs / outcome.seconds:,.0f} runs/s)" if outcome.seconds > 0 else ""
+    rate = f" ({tally.runs / outcome.seconds:,.1f} runs/s)" if outcome.seconds > 0 else ""
     what = "Dry run" if options.dry_run else "Backfill"
     found = f"{_count(tally.runs, 'run')}, {_count(tally.outputs, 'output')}"
     yield f"{what} of {options.root}: {found} in {outcome.seconds:,.1f} s{rate}"

@@ -23,8 +23,9 @@ class Sight:
 class Vigil:
     """Keeps what was said already; times are seconds of the monotonic clock."""
 
-    def __init__(self, worker_timeout_s: float) -> None:
+    def __init__(self, worker_timeout_s: float, *, own_workers: bool = False) -> None:
         self._worker_timeout_s = worker_timeout_s
+        self._own_workers = own_workers
         self._alone_since_s: float | None = None
         self._vanished_since_s: float | None = None
         self._said: str | None = None
@@ -33,13 +34,15 @@ class Vigil:
         """Nothing is waited for now."""
         self._alone_since_s = self._vanished_since_s = None
 
-    def look(self, workers: Sequence[WorkerInfo], *, queued: int, unheard: int, now_s: float) -> Sight:
-        """Judge the live workers, the messages in the queue, and those sent of which nothing was heard."""
+    def look(
+        self, workers: Sequence[WorkerInfo], *, queued: int, buried: int, unheard: int, now_s: float
+    ) -> Sight:
+        """Judge the live workers, and messages: in the queue, in Dramatiq's dead queue, sent and not heard of."""
         ours = [worker for worker in workers if queues.BACKFILL in worker.queues]
         if ours:
             self._alone_since_s = None
             if unheard and not queued:
-                return self._vanished(unheard, now_s)
+                return self._vanished(unheard, buried, now_s)
             self._vanished_since_s = None
             if all(worker.state is WorkerState.PAUSED for worker in ours):
                 return self._say(f"The workers pause: {ours[0].reason or 'no reason given'}")
@@ -51,19 +54,22 @@ class Vigil:
             reason = f"No live worker for {self._worker_timeout_s:g} s (--worker-timeout)."
             return Sight(give_up=f"{reason} What was published waits in the queue: start workers with `worker`.")
         if alone_s >= _PATIENCE_S:
+            if self._own_workers:
+                return self._say("The workers of this command have not reported yet.")
             return self._say(
                 f"No live worker for {_PATIENCE_S:g} s: start one with `worker`, "
                 "or let this command run them with --run-workers 2."
             )
         return Sight()
 
-    def _vanished(self, unheard: int, now_s: float) -> Sight:
+    def _vanished(self, unheard: int, buried: int, now_s: float) -> Sight:
         self._vanished_since_s = now_s if self._vanished_since_s is None else self._vanished_since_s
         vanished_s = now_s - self._vanished_since_s
-        sentence = (
-            f"The queue is empty, but the database tells nothing of {unheard:,} messages: "
-            "do the workers write to another database?"
-        )
+        sentence = f"The queue is empty, but this database tells nothing of {unheard:,} messages"
+        if buried:
+            sentence += f"; {buried:,} are in Dramatiq's dead queue and wait to be filed."
+        else:
+            sentence += ": do the workers write to another database?"
         if vanished_s >= self._worker_timeout_s:
             return Sight(give_up=sentence)
         return self._say(sentence) if vanished_s >= _PATIENCE_S else Sight()
