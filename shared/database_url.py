@@ -12,9 +12,9 @@ from shared.errors import SettingsError
 
 #: Parameters of libpq that asyncpg reads from a DSN; every other one of Prisma's or a vendor's stays out of it.
 _FOR_ASYNCPG: Final = (
-    "application_name", "options", "passfile", "sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword",
-    "sslrootcert", "target_session_attrs",
+    "application_name", "dbname", "options", "passfile", "password", "port", "target_session_attrs", "user",
 )  # fmt: skip
+_TLS_FOR_ASYNCPG: Final = ("sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert")
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _TRUE: Final = ("1", "true", "yes", "on")
 _DEFAULT_PORT: Final = 5432
@@ -118,17 +118,26 @@ def _first_host(hosts: str, query: Mapping[str, str]) -> tuple[str, int]:
 
 def _dsn(parts: SplitResult, query: Mapping[str, str], port: int) -> str:
     credentials, at, hosts = parts.netloc.rpartition("@")
-    passed = {name: query[name] for name in _FOR_ASYNCPG if query.get(name)}
+    passed = _tls(query)
     if query.get("host"):
         # Prisma and libpq let it win over the host before it; asyncpg does not.
         hosts = ""
         passed |= {"host": query["host"], "port": str(port)}
-    for name in ("port", "user", "password", "dbname"):
-        if query.get(name):
-            passed[name] = query[name]
-    return f"postgresql://{credentials}{at}{hosts}{parts.path}" + (
-        f"?{urlencode(passed, quote_via=quote)}" if passed else ""
-    )
+    passed |= {name: query[name] for name in _FOR_ASYNCPG if query.get(name)}
+    tail = f"?{urlencode(passed, quote_via=quote)}" if passed else ""
+    return f"postgresql://{credentials}{at}{hosts}{parts.path}{tail}"
+
+
+def _tls(query: Mapping[str, str]) -> dict[str, str]:
+    """Prisma's `sslcert` is the server's authority, and its `sslaccept=strict` is libpq's `verify-full`."""
+    if query.get("sslidentity"):
+        raise SettingsError("DATABASE_URL: sslidentity can't be read; use sslcert and sslkey instead.")
+    passed = {name: query[name] for name in _TLS_FOR_ASYNCPG if query.get(name)}
+    if "sslcert" in passed and "sslkey" not in passed:
+        passed["sslrootcert"] = passed.pop("sslcert")
+    if query.get("sslaccept") == "strict":
+        passed["sslmode"] = "verify-full"
+    return dict(sorted(passed.items()))
 
 
 def _redacted(parts: SplitResult, query: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
@@ -35,4 +35,4 @@ def write_duration(duration: timedelta) -> str:
 
 
 #: A setting's or an option's duration: seconds without a unit.
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as PydanticSettingsError
 
@@ -15,6 +15,9 @@ from shared.durations import Duration
 from shared.errors import SettingsError
 
 MEBIBYTE = 1024 * 1024
+
+#: A folder; `~` is the user's own.
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 class Phase(StrEnum):
@@ -60,8 +63,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),
         description="Redis: redis://, rediss:// or unix://. Give the queue a database of its own.",
     )
-    home: Path = Field(default=Path(".runferry"), description="Where the embedded services keep their data.")
-    root: Path = Field(default=Path("data/test-outputs"), description="The folder of the run folders.")
+    home: Folder = Field(default=Path(".runferry"), description="Where the embedded services keep their data.")
+    root: Folder = Field(default=Path("data/test-outputs"), description="The folder of the run folders.")
     phase: Phase = Field(default=Phase.DUAL_WRITE, description="The phase where no override was set.")
     namespace: str = Field(default="runferry", description="Prefix of every Redis key.")
 
