@@ -37,4 +37,5 @@ class Holding:
         """Make room for another message."""
         with self._lock:
             self._bytes -= self._bytes_by_id.pop(redis_message_id, 0)
-        self._freed.set()
+        if not self._freed.is_set():
+            self._freed.set()

@@ -59,7 +59,8 @@ class Settler:
         """Have a settlement sent soon; never blocks on Redis."""
         with self._changed:
             self._waiting.append(settlement)
-            self._changed.notify_all()
+            if not self._under_way:
+                self._changed.notify_all()
 
     def unsent(self, queue: str) -> set[str]:
         """Return the ids of one queue whose settlement is not confirmed."""
