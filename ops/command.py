@@ -32,6 +32,7 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, Entry]] = {
     "services": Entry("ops.services:services", Section.LOOK),
     "schema": Entry("ops.schema.command:schema", Section.MEND),
+    "dlq": Entry("ops.dlq.command:dlq", Section.MEND),
 }
 
 

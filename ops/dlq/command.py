@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from ops.dlq.discard import discard_letters
+from ops.dlq.edit import edit_letter
 from ops.dlq.export import export_letters
 from ops.dlq.groups import list_groups
 from ops.dlq.import_ import import_letters
 from ops.dlq.list import list_letters
 from ops.dlq.purge import purge_letters
+from ops.dlq.replay import replay_letters
 from ops.dlq.show import show_letter
 from shared.command import RunferryGroup
 
@@ -31,6 +33,8 @@ for _command in (
     list_letters,
     list_groups,
     show_letter,
+    replay_letters,
+    edit_letter,
     discard_letters,
     export_letters,
     import_letters,
