@@ -44,7 +44,7 @@ async def check(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProx
         version = await connection.fetchval(_QUERIES["version"])
     except asyncpg.InsufficientPrivilegeError as error:
         raise SchemaError(
-            f'{where} does not let "{probe["role"]}" read the schema runferry ({error}): grant it the rights.'
+            f'{where} does not let "{probe["role"]}" read the schema runferry ({error.message}): grant it the rights.'
         ) from None
     if version < REQUIRED_VERSION:
         raise SchemaError(

@@ -14,7 +14,7 @@ import click
 
 from ops.schema.application import Applied, apply
 from ops.schema.prisma_folder import KeysInApp, write_keys_migration
-from ops.schema.reversion import Losses, losses, revert
+from ops.schema.reversion import Losses, describe_open, losses, revert
 from ops.schema.status import read_status
 from ops.schema.verification import verify
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
@@ -122,7 +122,8 @@ def verify_command(settings: Settings, *, as_json: bool) -> int:
     else:
         for name, difference in found.differences:
             click.echo(f"{name}.{difference}")
-        say(f'{len(found.differences)} differences in the database "{found.database}"; see ops schema status.')
+        count = len(found.differences)
+        say(f'{count} difference{"s" * (count > 1)} in the database "{found.database}"; see ops schema status.')
     return DONE if found.equal else DIFFERENCE
 
 
@@ -180,6 +181,11 @@ def revert_command(settings: Settings, *, yes: bool, even_with_dead_letters: boo
     if even_with_dead_letters and not yes:
         raise UsageError("--even-with-dead-letters needs --yes beside it: nobody is asked.")
     lost = _with_database(settings, losses)
+    if not lost.made:
+        say(f'In the database "{lost.database}" there is nothing that `ops schema apply` made.')
+        if as_json:
+            print_json({"database": lost.database, "dropped": [], "kept": [], "lost": {}})
+        return DONE
     say(_described(lost))
     if not yes and not click.confirm("Take it away?", err=True):
         say("Nothing was changed.")
@@ -251,5 +257,5 @@ def _described(lost: Losses) -> str:
     counts = ", ".join(f"{count} in {name}" for name, count in lost.rows.items() if count)
     text = f'Taking runferry\'s schema out of the database "{lost.database}" loses {counts or "no rows"}.'
     if lost.open_dead_letters:
-        text += f" {lost.open_dead_letters} dead letters are open, and this is their only copy."
+        text += f" {describe_open(lost.open_dead_letters)}."
     return text

@@ -20,26 +20,28 @@ def explained_refusals(command: str) -> Iterator[None]:
 
 
 def _explained(error: Exception, command: str) -> RunferryError:
+    # Without PostgreSQL's hints: one of them is to drop everything that depends.
+    said = getattr(error, "message", None) or str(error)
     match error:
         case asyncpg.InsufficientPrivilegeError():
             return SchemaError(
-                f"The role of this address lacks a right: {error}. `{command}` needs CREATE on the database "
+                f"The role of this address lacks a right: {said}. `{command}` needs CREATE on the database "
                 "(GRANT CREATE ON DATABASE … TO …), or a schema runferry that the role owns; and to change the "
                 "web app's tables it needs to be their owner. Nothing was changed by this step."
             )
         case asyncpg.ReadOnlySQLTransactionError():
             return SchemaError(
-                f"The database is read-only ({error}): give `{command}` the address of the primary server, "
+                f"The database is read-only ({said}): give `{command}` the address of the primary server, "
                 "of a role whose default_transaction_read_only is off."
             )
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
             return SchemaError(
-                f"Somebody else holds what `{command}` needs ({error}): another apply, a Prisma migration, or a "
+                f"Somebody else holds what `{command}` needs ({said}): another apply, a Prisma migration, or a "
                 "long transaction of the web app. Nothing was changed by this step; run it again."
             )
         case asyncpg.DependentObjectsStillExistError():
             return SchemaError(
-                f"Something else depends on what `{command}` would take away: {error}. {error.detail or ''} "
+                f"Something else depends on what `{command}` would take away: {said} ({error.detail}). "
                 "Nothing was changed by this step."
             )
         case (
@@ -51,8 +53,8 @@ def _explained(error: Exception, command: str) -> RunferryError:
             | ConnectionError()
         ):
             return DatabaseAway(
-                f"PostgreSQL went away ({error}). Each step is one transaction, so none is half done; "
+                f"PostgreSQL went away ({said}). Each step is one transaction, so none is half done; "
                 f"run `{command}` again."
             )
         case _:
-            return SchemaError(f"PostgreSQL refused a step of `{command}`: {error}. Nothing was changed by it.")
+            return SchemaError(f"PostgreSQL refused a step of `{command}`: {said}. Nothing was changed by it.")

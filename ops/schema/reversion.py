@@ -23,9 +23,13 @@ _COMMAND: Final = "ops schema revert"
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What goes with runferry's schema: rows by table, and how many dead letters are still open."""
+    """What goes with runferry's schema: rows by table, and how many dead letters are still open.
+
+    `made` is False where apply made nothing here.
+    """
 
     database: str
+    made: bool
     rows: dict[str, int]
     open_dead_letters: int
 
@@ -37,6 +41,13 @@ class Reverted:
     database: str
     dropped: tuple[str, ...]
     kept: tuple[str, ...]
+
+
+def describe_open(letters: int) -> str:
+    """Return the clause that says what open dead letters mean."""
+    if letters == 1:
+        return "1 dead letter is open, and this database holds its only copy"
+    return f"{letters} dead letters are open, and this database holds their only copies"
 
 
 async def losses(connection: asyncpg.Connection) -> Losses:
@@ -58,14 +69,14 @@ async def revert(connection: asyncpg.Connection, *, even_with_dead_letters: bool
             state = await read_state(connection)
             refuse_newer(state, numbered_migrations())
             if not state.has_bookkeeping:
-                return Reverted(state.database, (), ("nothing was there that `ops schema apply` made",))
+                return Reverted(state.database, (), ())
             tables = await _own_tables(connection)
             await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
             lost = await _losses(connection, state, tables)
             if lost.open_dead_letters and not even_with_dead_letters:
                 raise SchemaError(
-                    f"{lost.open_dead_letters} dead letters are open, and this database holds their only copy: "
-                    "replay or discard them, or add --even-with-dead-letters. Nothing was changed."
+                    f"{describe_open(lost.open_dead_letters)}: replay or discard first, or add "
+                    "--even-with-dead-letters. Nothing was changed."
                 )
             dropped: list[str] = []
             kept: list[str] = []
@@ -91,7 +102,7 @@ async def _losses(connection: asyncpg.Connection, state: State, tables: list[str
         if name not in ("schema_migration", "schema_fact"):
             rows[name] = await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - a known name
     open_letters = await connection.fetchval(QUERIES["open_dead_letters"]) if "dead_letter" in rows else 0
-    return Losses(state.database, rows, open_letters)
+    return Losses(state.database, state.has_bookkeeping, rows, open_letters)
 
 
 async def _drop_web_app(connection: asyncpg.Connection, state: State, dropped: list[str], kept: list[str]) -> None:

@@ -20,7 +20,7 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 
-DUPLICATE_CARDS = """
+DUPLICATE_ROWS = """
 INSERT INTO "User" (id, "clerkId", email, "updatedAt") VALUES ('u', 'u', 'u@example.invalid', now());
 INSERT INTO "Run" (id, "userId", "companyId", "companyName", "documentName", "documentUrl", "updatedAt")
 VALUES ('run-1', 'u', 'c', 'C', 'd', 'd', now());
@@ -108,6 +108,12 @@ def web_made_with_keys(web_made: Database) -> Database:
         "VALUES ('2', 'theirs', '20260101000000_keys', now(), 1)"
     )
     return web_made
+
+
+@pytest.fixture
+def duplicate_rows() -> str:
+    """SQL that makes two cards of one number and two outputs of one stage."""
+    return DUPLICATE_ROWS
 
 
 @pytest.fixture
