@@ -19,6 +19,7 @@ from ops.dlq.database import with_database
 from ops.dlq.editing import diff_lines, documents_to_edit, kept_edit, last_edited, original_documents, replaced
 from ops.dlq.following import Follower, Outcomes
 from ops.dlq.messages import Batch, Copy, Replay, Unreplayable, fault_of, replay_of
+from ops.dlq.own_workers import own_workers
 from ops.dlq.replay import Seconds
 from ops.dlq.sending import Sent, send
 from ops.dlq.show import letter_or_fail
@@ -37,6 +38,7 @@ from shared.stores import Stores
 @click.option("--document", "names", metavar="NAME", multiple=True, help="Repeatable; default: the one at fault.")
 @click.option("--original", is_flag=True, help="Begin with what died, not with the last edited copy.")
 @click.option("--wait", is_flag=True, help="Follow the copy to its end; status 1 if it did not become rows.")
+@click.option("--run-workers", type=click.IntRange(min=1), metavar="N", help="Run N workers meanwhile; waits.")
 @click.option(
     "--worker-timeout", type=Seconds(), default="60s", show_default=True, help="Give up without workers."
 )
@@ -48,6 +50,7 @@ def edit_letter(
     names: tuple[str, ...],
     original: bool,
     wait: bool,
+    run_workers: int | None,
     worker_timeout: float,
     yes: bool,
     as_json: bool,
@@ -75,7 +78,9 @@ def edit_letter(
         return DIFFERENCE if fault is not None else DONE
     if not confirmed("Replay this copy?", yes=yes):
         return DONE
-    sent, outcomes = _replay(settings, filed, batch, copy, worker_timeout if wait else None)
+    sent, outcomes = _replay(
+        settings, filed, batch, copy, worker_timeout if wait or run_workers else None, run_workers
+    )
     return _tell(filed, batch, sent, outcomes, as_json=as_json)
 
 
@@ -118,7 +123,7 @@ def _edited(
 
 
 def _replay(
-    settings: Settings, filed: FiledLetter, batch: Batch, copy: Copy, wait_s: float | None
+    settings: Settings, filed: FiledLetter, batch: Batch, copy: Copy, wait_s: float | None, run_workers: int | None
 ) -> tuple[Sent, Outcomes | None]:
     kept = kept_edit(original_documents(filed), copy.documents)
 
@@ -137,8 +142,16 @@ def _replay(
             sent = await send(connection, broker, [filed.id], lambda found: replay_of(found, batch, copy), line)
             if wait_s is None or not sent.sent:
                 return sent, None
-            follower = Follower(connection, broker, batch.batch_id, worker_timeout_s=wait_s, say=say)
-            return sent, await follower.until(1, lambda _: None)
+            follower = Follower(
+                connection,
+                broker,
+                batch.batch_id,
+                worker_timeout_s=wait_s,
+                own_workers=run_workers is not None,
+                say=say,
+            )
+            with own_workers(run_workers, stores, settings, batch.batch_id):
+                return sent, await follower.until(1, lambda _: None)
         finally:
             broker.close()
 

@@ -16,6 +16,7 @@ from ops.dlq.asking import who
 from ops.dlq.database import with_database
 from ops.dlq.discard import require_choice
 from ops.dlq.messages import Batch
+from ops.dlq.own_workers import own_workers
 from ops.dlq.progress import ReplayProgress
 from ops.dlq.replaying import Broker, DryRun, Replayer, ReplayOptions, ReplayResult, dry_run
 from ops.dlq.rereading import check_root
@@ -66,6 +67,7 @@ class Seconds(click.ParamType[float]):
 @click.option("--rate", "rate_per_s", type=Rate(), metavar="N/s", help="Send no faster.")
 @click.option("--canary", type=click.IntRange(min=1), metavar="N", help="Send N first; go on once they are rows.")
 @click.option("--wait", is_flag=True, help="Follow each one to its end; status 1 if any did not become rows.")
+@click.option("--run-workers", type=click.IntRange(min=1), metavar="N", help="Run N workers meanwhile; waits.")
 @click.option(
     "--worker-timeout", type=Seconds(), default="60s", show_default=True, help="Give up without workers."
 )
@@ -80,6 +82,7 @@ def replay_letters(
     rate_per_s: float | None,
     canary: int | None,
     wait: bool,
+    run_workers: int | None,
     worker_timeout: float,
     as_json: bool,
     settings: Settings,
@@ -104,7 +107,9 @@ def replay_letters(
     batch = Batch(f"replay-{uuid4()}", publisher_name(), datetime.now(UTC))
     if only_judge:
         return _judge(settings, selection, batch, folder, as_json=as_json)
-    options = ReplayOptions(folder, rate_per_s, canary or 0, wait, worker_timeout)
+    options = ReplayOptions(
+        folder, rate_per_s, canary or 0, wait or run_workers is not None, worker_timeout, run_workers
+    )
     result = replay(settings, selection, batch, options)
     if as_json:
         print_json(result_json(result, batch))
@@ -120,7 +125,10 @@ def replay(settings: Settings, selection: Selection, batch: Batch, options: Repl
         total = await count(connection, selection)
         broker = make_broker(stores.redis_url, settings)
         try:
-            with ReplayProgress(total, "sent") as progress:
+            with (
+                own_workers(options.run_workers, stores, settings, batch.batch_id),
+                ReplayProgress(total, "sent") as progress,
+            ):
                 return await _replayed(connection, broker, progress, selection, batch, options, settings)
         finally:
             broker.close()
