@@ -16,11 +16,13 @@ from types import FrameType
 from typing import Final
 
 import dramatiq
+import redis
 import structlog
 from dramatiq.middleware import CurrentMessage
 
 from shared import __version__, queues
-from shared.broker.broker import make_broker
+from shared.broker.broker import RunferryBroker, make_broker
+from shared.broker.holds import Holds
 from shared.broker.registry import WorkerInfo, WorkerState
 from shared.command import say
 from shared.errors import RunferryError
@@ -30,12 +32,13 @@ from shared.stores import resolve_stores
 from workers.actors import declare_actors
 from workers.alike import AlikeFailures
 from workers.carrier import ALIKE_LIMIT, Carrier
+from workers.maintenance import INTERVAL, maintain
 from workers.pause import Pause
 from workers.writer import Writer
 
 #: Fetched ahead per thread: enough that no thread waits for Redis, few enough that a kill hands few back.
 _PREFETCH_PER_THREAD: Final = 2
-_LOOK_FOR_PARENT_S: Final = 1.0
+_TICK_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -69,13 +72,16 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
         )
 
     broker.describe = describe
+    writer.every(INTERVAL, lambda connection: maintain(connection, writer.transactor))
     worker = dramatiq.Worker(broker, queues=set(queue_names), worker_threads=settings.worker_threads)
     worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
     ending = _end_on_signals()
     writer.start()
     worker.start()
     log.info("worker started", queues=list(queue_names), threads=settings.worker_threads, stores=str(stores))
-    while not ending.wait(_LOOK_FOR_PARENT_S):
+    holds = Holds(broker.client, settings.namespace)
+    while not ending.wait(_TICK_S):
+        _follow_holds(broker, holds, queue_names)
         if parent_pid is not None and os.getppid() != parent_pid:
             log.warning("the supervisor is gone, ending")
             break
@@ -87,6 +93,21 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     writer.stop(settings.drain_timeout)
     broker.close()
     log.info("worker ended")
+
+
+def _follow_holds(broker: RunferryBroker, holds: Holds, queue_names: Sequence[str]) -> None:
+    """Stop or go on with queues that a person held or let go."""
+    try:
+        held = holds.all()
+    except redis.RedisError:
+        return  # the consumers say that Redis is away; the last word holds until it is back
+    for name in queue_names:
+        if name in held and not broker.is_paused(name):
+            log.warning("queue held", queue=name, who=held[name].who, why=held[name].why)
+            broker.pause(name)
+        elif name not in held and broker.is_paused(name):
+            log.info("queue goes on", queue=name)
+            broker.resume(name)
 
 
 def _end_on_signals() -> threading.Event:

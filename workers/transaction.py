@@ -12,7 +12,9 @@ from shared.ids import RunId, Stage
 from workers.committing import commit_plan
 from workers.held_state import QUERIES, HeldRun, lock_runs, read_held, read_values
 from workers.intake import Intake, Undeliverable
+from workers.plan import Plan
 from workers.planning import MIGRATION_USER, needs_values, plan_batch
+from workers.run_fold import RunFold
 from workers.verdicts import Verdict
 
 #: RFC 2606 reserves `.invalid`: no mail can ever be sent there.
@@ -47,6 +49,21 @@ class Transactor:
             await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         finally:
             await transaction.rollback()
+
+    async def settle_quiet(self, connection: asyncpg.Connection, limit: int) -> int:
+        """Derive the status of runs anew whose source has been quiet for long; returns how many were looked at.
+
+        Must run inside a transaction. Status depends on time here alone: everywhere else a message brings it about.
+        """
+        records = await connection.fetch(QUERIES["quiet_runs"], self.quiet, limit)
+        run_ids = [RunId(record["id"]) for record in records]
+        if run_ids:
+            moment = await lock_runs(connection, run_ids)
+            plan = Plan(moment)
+            for held in (await read_held(connection, run_ids)).values():
+                RunFold(held).finish(plan, quiet=self.quiet)
+            await commit_plan(connection, plan, self.worker)
+        return len(run_ids)
 
     async def _write(
         self, connection: asyncpg.Connection, batch: Sequence[Intake | Undeliverable]

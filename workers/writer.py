@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -31,6 +31,9 @@ from workers.transaction import Transactor
 #: Live outputs have a lane, and so a connection, of their own: a backfill never delays them.
 LANES: Final = (queues.LIVE, queues.BACKFILL)
 
+#: What is done now and then with a connection of the writer's pool.
+Chore = Callable[[asyncpg.Connection], Awaitable[None]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -41,11 +44,12 @@ class Writer:
         self._address = address
         self._settings = settings
         self._pause = pause
-        self._transactor = Transactor(settings.quiet, worker)
+        self.transactor = Transactor(settings.quiet, worker)
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
         self._lanes: Mapping[str, Lane] = {}
         self._counters: Counter[str] = Counter()
+        self._chores: list[tuple[timedelta, Chore]] = []
         self._arrived: deque[tuple[str, Item]] = deque()
         self._scheduled = False
         self._arrival_lock = threading.Lock()
@@ -54,6 +58,10 @@ class Writer:
         # A daemon: a process that was told twice to end must not wait for a database that never answers.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._stop: asyncio.Event | None = None
+
+    def every(self, interval: timedelta, chore: Chore) -> None:
+        """Have a chore done at an interval, from the start on; must be called before it."""
+        self._chores.append((interval, chore))
 
     def start(self) -> None:
         """Start the writer's thread."""
@@ -103,10 +111,11 @@ class Writer:
         self._stop = asyncio.Event()
         self._pool_lock = asyncio.Lock()
         self._lanes = {
-            name: Lane(self._transactor, self._connection, self._probe, self._pause, self._counters)
+            name: Lane(self.transactor, self._connection, self._probe, self._pause, self._counters)
             for name in LANES
         }
         tasks = [asyncio.create_task(lane.run(), name=f"lane-{name}") for name, lane in self._lanes.items()]
+        tasks += [asyncio.create_task(self._repeat(*chore), name="chore") for chore in self._chores]
         self._ready.set()
         await self._stop.wait()
         for task in tasks:
@@ -115,6 +124,18 @@ class Writer:
             if isinstance(result, Exception) and not isinstance(result, Stopping):
                 log.error("a lane of the writer failed", error=repr(result))
         await self._close_pool()
+
+    async def _repeat(self, interval: timedelta, chore: Chore) -> None:
+        """Do a chore again and again; a failing one waits for its next turn, the lanes find out what is broken."""
+        while True:
+            await asyncio.sleep(interval.total_seconds())
+            if self._pause.world_reason:
+                continue
+            try:
+                async with self._connection() as connection:
+                    await chore(connection)
+            except Exception as error:
+                log.info("a chore failed, its next turn comes", error=f"{type(error).__name__}: {error}")
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:

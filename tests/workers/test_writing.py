@@ -6,6 +6,7 @@ from datetime import datetime
 
 from writing_bench import (
     BROKEN,
+    QUIET,
     Bench,
     at,
     cards,
@@ -18,6 +19,7 @@ from writing_bench import (
 from shared.contract import Expectation, Hints, Origin, OutputBody, Prefer, RunFailed, RunStarted
 from shared.documents import content_sha256
 from shared.ids import Stage
+from workers.transaction import Transactor
 
 
 def whole_run(mark: str = "a", when: float = 0, **more):
@@ -304,3 +306,26 @@ def test_a_superseded_pipeline_output_keeps_its_documents(bench: Bench) -> None:
     bench.write(outputs("run-a", (1, inspirations("old"), 0), origin=Origin.PIPELINE))
     (kept,) = bench.rows("SELECT name, content, superseded FROM runferry.document")
     assert kept == {"name": "inspirations.json", "content": inspirations("old")[0].content, "superseded": True}
+
+
+def test_a_backfilled_run_that_ends_early_fails_once_it_has_been_quiet(bench: Bench) -> None:
+    hints = Hints(stages_at_source=(1, 2))
+    bench.write(outputs("run-a", (1, inspirations(), 0), (2, trends(), 0), hints=hints))
+    bench.write(outputs("run-b", (1, inspirations(), 0), (2, trends(), 0), hints=hints, origin=Origin.PIPELINE))
+    bench.execute("""UPDATE "Run" SET status = 'RUNNING', "errorMessage" = NULL""")
+    bench.execute("""UPDATE runferry.run SET written = written || '{"status": "RUNNING", "errorMessage": null}'""")
+
+    async def settle(connection) -> int:
+        async with connection.transaction():
+            return await Transactor(QUIET, "host:1").settle_quiet(connection, 10)
+
+    assert bench.do(settle) == 1
+    assert bench.rows('SELECT id, status::text, "errorMessage" e FROM "Run" ORDER BY id') == [
+        {
+            "id": "run-a",
+            "status": "FAILED",
+            "e": "The source ends early: it has no output of stages 3, 4 and 5.",
+        },
+        {"id": "run-b", "status": "RUNNING", "e": None},
+    ]
+    assert bench.do(settle) == 0

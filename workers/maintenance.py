@@ -1,0 +1,30 @@
+"""Maintenance: what one worker process of all does now and then, so that nothing waits for a person.
+
+It settles the status of runs that went quiet.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+import structlog
+
+from workers.held_state import QUERIES
+from workers.transaction import Transactor
+
+INTERVAL: Final = timedelta(seconds=5)
+_QUIET_RUNS_AT_ONCE: Final = 200
+
+log = structlog.get_logger(__name__)
+
+
+async def maintain(connection: asyncpg.Connection, transactor: Transactor) -> None:
+    """Do one round; whoever is not first leaves it to the one who is."""
+    async with connection.transaction():
+        if not await connection.fetchval(QUERIES["try_to_lead"]):
+            return
+        settled = await transactor.settle_quiet(connection, _QUIET_RUNS_AT_ONCE)
+    if settled:
+        log.info("settled quiet runs", runs=settled)
