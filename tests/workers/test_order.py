@@ -149,7 +149,8 @@ async def end(connection: asyncpg.Connection) -> dict[str, list[tuple[Any, ...]]
     queries = {
         "Run": """SELECT id, "userId", "companyId", "companyName", "documentName", "documentUrl", status::text,
                          "currentStage", "errorMessage", "createdAt", "completedAt" FROM "Run" """,
-        "StageOutput": 'SELECT id, "runId", "stageNumber", "markdownOutput", "jsonOutput" FROM "StageOutput" ORDER BY 1',
+        "StageOutput": """SELECT id, "runId", "stageNumber", "markdownOutput", "jsonOutput" FROM "StageOutput"
+                         ORDER BY 1""",
         "InspirationReport": """SELECT id, "inspiration1Title", "inspiration1Content", "inspiration1Elements",
                          "inspiration2Title" FROM "InspirationReport" ORDER BY 1""",
         "OpportunityCard": 'SELECT id, "userId", number, title, tagline, problem FROM "OpportunityCard" ORDER BY 1',
