@@ -19,7 +19,7 @@ WHERE run.status = 'RUNNING'
           ) AND NOT EXISTS (
               SELECT FROM runferry.dead_letter AS letter
               WHERE letter.run_id = run.id AND letter.stage = stage::text::smallint
-                AND letter.state IN ('open', 'replaying')
+                AND letter.state IN ('open', 'replaying', 'discarded')
           )
       )
 ORDER BY run.id

@@ -21,9 +21,9 @@ SELECT run_id, stage, content_sha256, produced_at, origin, authority, manifest, 
 FROM runferry.ledger WHERE run_id = ANY($1::text[]);
 
 -- name: read_open_letters
--- The dead letters of some runs that a later output may answer.
+-- The dead letters of some runs that no later output has answered; a discarded one still accounts for its stage.
 SELECT run_id, stage, content_sha256, origin, produced_at
-FROM runferry.dead_letter WHERE run_id = ANY($1::text[]) AND state IN ('open', 'replaying') AND stage > 0;
+FROM runferry.dead_letter WHERE run_id = ANY($1::text[]) AND state IN ('open', 'replaying', 'discarded') AND stage > 0;
 
 -- name: read_row_ids
 -- Which rows of the web app exist for some runs; enough to tell a duplicate.
