@@ -10,7 +10,9 @@ import asyncpg
 
 from ops.schema.expected import expected
 from ops.schema.facts import Fact, record_fact
+from ops.schema.identifiers import quoted
 from ops.schema.keys import add_keys, explain_missing_keys
+from ops.schema.locking import take_lock
 from ops.schema.migrations import numbered_migrations, prisma_migrations
 from ops.schema.queries import QUERIES
 from ops.schema.refusals import explained_refusals
@@ -73,15 +75,6 @@ async def apply(connection: asyncpg.Connection, *, here: bool = False) -> Applie
                     assert_never(step)
 
 
-async def take_lock(connection: asyncpg.Connection) -> None:
-    """Wait until no other apply, revert or Prisma migration works on this database; holds for the transaction."""
-    # A unique key on a large table takes longer than an ordinary statement may; but a table that somebody holds
-    # must not be waited for long, since everybody else then waits behind us.
-    await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
-    await connection.execute(QUERIES["lock"])
-    await connection.execute("SET LOCAL lock_timeout = '5s'")
-
-
 async def _do(connection: asyncpg.Connection, state: State, step: Step, *, here: bool) -> None:
     match step:
         case DeployPrismaMigration(migration):
@@ -124,8 +117,3 @@ async def _make_bookkeeping(connection: asyncpg.Connection, state: State) -> Non
     await connection.execute(QUERIES["make_bookkeeping"])
     await record_fact(connection, Fact.RUNFERRY_SCHEMA, {"made": makes_runferry})
     await record_fact(connection, Fact.WEB_APP_SCHEMA, {"name": state.app_schema, "made": makes_app_schema})
-
-
-def quoted(name: str) -> str:
-    """Return `name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import asyncpg
 
 from shared.errors import DatabaseAway, RunferryError, SchemaError
+
+_LOOKING: Final = ("ops schema status", "ops schema verify")
 
 
 @contextmanager
@@ -23,6 +26,11 @@ def _explained(error: Exception, command: str) -> RunferryError:
     # Without PostgreSQL's hints: one of them is to drop everything that depends.
     said = getattr(error, "message", None) or str(error)
     match error:
+        case asyncpg.InsufficientPrivilegeError() if command in _LOOKING:
+            return SchemaError(
+                f"The role of this address lacks a right: {said}. `{command}` needs USAGE on the schemas of the web "
+                "app and of runferry, and SELECT on their tables."
+            )
         case asyncpg.InsufficientPrivilegeError():
             return SchemaError(
                 f"The role of this address lacks a right: {said}. `{command}` needs CREATE on the database "

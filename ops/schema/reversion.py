@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import asyncpg
 
-from ops.schema.application import quoted, take_lock
 from ops.schema.expected import expected
 from ops.schema.facts import Fact
+from ops.schema.identifiers import quoted
+from ops.schema.locking import take_lock
 from ops.schema.migrations import numbered_migrations, prisma_migrations
 from ops.schema.queries import QUERIES
 from ops.schema.refusals import explained_refusals

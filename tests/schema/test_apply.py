@@ -238,6 +238,13 @@ def test_a_worker_s_role_without_rights_is_told_at_its_start(empty, role):
         role.run(check)
 
 
+def test_a_role_that_may_not_look_is_told_what_looking_needs(empty, role):
+    empty.run(apply)
+
+    with pytest.raises(SchemaError, match=r"lacks a right: .*`ops schema verify` needs USAGE .* SELECT"):
+        role.run(verify)
+
+
 def test_a_read_only_database_is_told(empty):
     name = empty.fetch("SELECT current_database() AS name")[0]["name"]
     empty.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
