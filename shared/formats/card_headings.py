@@ -67,7 +67,7 @@ _NAME: Final = re.compile(_alternatives(_NAMES))
 _CONTAINED: Final = re.compile(rf"\b(?:{_alternatives(_NAMES)})\b")
 _STAND_IN: Final = re.compile(rf"(?:{_alternatives(_STAND_INS)})\b")
 
-_REMARK: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_REMARK: Final = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 _NUMBERING: Final = re.compile(
     r"[\W_]*(?:(?:section|part|step) )?(?:\d+(?:\.\d+)*|[a-z](?=[.)])|[ivx]+(?=[.)]))(?=[\W_])"
 )

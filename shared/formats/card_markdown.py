@@ -12,6 +12,7 @@ from shared.formats.front_matter import SplitMarkdown, split_front_matter
 from shared.formats.markdown_marks import Mark, MarkedText, labels, mark, unfenced
 
 _BLANK_LINES_BEFORE: Final = re.compile(rb"(?:[ \t]*\r?\n)+")
+_WHITE_SPACE: Final = frozenset(b" \t\r\n")
 _INLINE_TITLE: Final = re.compile(
     r"(?:opportunity|card)(?: card)?\s*#?\s*([0-9]+)\s*(?:[:：.)|–—-]\s*(.*))?", re.IGNORECASE | re.DOTALL
 )
@@ -145,11 +146,17 @@ def _section_text(marked: MarkedText, start: int, end: int) -> str:
     blank = _BLANK_LINES_BEFORE.match(source, start, end)
     if blank is not None:
         start = blank.end()
-    text = source[start:end].rstrip()
-    while marked.rules:
-        line_start = text.rfind(b"\n") + 1
-        indent = len(text) - line_start - len(text[line_start:].lstrip(b" "))
-        if start + line_start + indent not in marked.rules:
+    end = start + len(source[start:end].rstrip())
+    while end > start and marked.rules:
+        line_start = max(start, source.rfind(b"\n", start, end) + 1)
+        if line_start + _indent(source, line_start, end) not in marked.rules:
             break
-        text = text[:line_start].rstrip()
-    return text.decode()
+        end = line_start
+        while end > start and source[end - 1] in _WHITE_SPACE:
+            end -= 1
+    return source[start:end].decode()
+
+
+def _indent(source: bytes, start: int, end: int) -> int:
+    line = source[start : min(end, start + 4)]
+    return len(line) - len(line.lstrip(b" "))

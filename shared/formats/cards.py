@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from shared.errors import Malformed, Place
 from shared.formats.card_headings import Column
 from shared.formats.card_markdown import CardText, read_card, read_inline_cards
 from shared.formats.json_text import JsonText
-from shared.formats.limits import MAX_CARDS
+from shared.formats.limits import MAX_CARD_DOCUMENT_BYTES, MAX_CARDS
 from shared.formats.opportunities_json import read_json_cards
 from shared.reasons import Reason
 
@@ -47,7 +48,7 @@ def read_cards(main_json: JsonText | None, markdown: Sequence[tuple[str, str]]) 
     if len(found) > MAX_CARDS:
         raise Malformed(
             Reason.TOO_MANY_CARDS,
-            f"The output has {len(found)} cards, more than {MAX_CARDS}.",
+            f"The output has more than {MAX_CARDS} cards.",
             found[MAX_CARDS][0],
         )
     cards: dict[int, Card] = {}
@@ -68,16 +69,25 @@ _Found = tuple[Place, str, CardText]
 
 def _find_cards(main_json: JsonText | None, markdown: Sequence[tuple[str, str]]) -> list[_Found]:
     if main_json is not None and main_json.name == OPPORTUNITIES_JSON:
-        return list(read_json_cards(main_json))
+        return list(islice(read_json_cards(main_json), MAX_CARDS + 1))
     files = [(name, text, match[1]) for name, text in markdown if (match := _CARD_FILE.fullmatch(name))]
     if files:
-        return [(Place(name), digits, read_card(text)) for name, text, digits in files]
+        return [(Place(name), digits, read_card(_bounded(name, text))) for name, text, digits in files]
     return next(filter(None, map(_inline, markdown)), [])
 
 
 def _inline(document: tuple[str, str]) -> list[_Found]:
     name, text = document
-    return [(Place(name, section=card.heading), card.digits, card) for card in read_inline_cards(text)]
+    cards = read_inline_cards(_bounded(name, text))
+    return [(Place(name, section=card.heading), card.digits, card) for card in cards]
+
+
+def _bounded(name: str, text: str) -> str:
+    if 4 * len(text) > MAX_CARD_DOCUMENT_BYTES and len(text.encode()) > MAX_CARD_DOCUMENT_BYTES:
+        raise Malformed(
+            Reason.TOO_LARGE, f"{name} is longer than a card's {MAX_CARD_DOCUMENT_BYTES} bytes.", Place(name)
+        )
+    return text
 
 
 def _number(place: Place, text: str) -> int:

@@ -7,10 +7,10 @@ block costs no more than its length.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -54,29 +54,54 @@ def read_front_matter(name: str, front_matter: str | None) -> Mapping[str, str]:
     if front_matter is None:
         return _NOTHING
     try:
-        node = yaml.compose(front_matter, Loader=yaml.CBaseLoader)
+        return _text_values(name, yaml.parse(front_matter, Loader=yaml.CBaseLoader))
     except yaml.YAMLError as error:
         raise _malformed(name, error) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise Malformed(Reason.FRONT_MATTER, f"The front matter of {name} is no mapping.", Place(name, line=2))
+
+
+def _text_values(name: str, events: Iterable[yaml.Event]) -> dict[str, str]:
+    """Return the scalars of the outermost mapping.
+
+    Events come one by one, whereas composing them into nodes recurses in C: deep nesting would crash the process.
+    """
     values: dict[str, str] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
-            continue
-        if value.style is None and value.value in _NULLS:
-            continue
-        if not is_storable(value.value):
-            raise Malformed(
-                Reason.UNSTORABLE_TEXT,
-                f"{key.value} in the front matter of {name} contains what PostgreSQL can't store.",
-                Place(name, line=value.start_mark.line + 2, column=value.start_mark.column + 1),
-            )
-        values[key.value] = value.value
+    depth = 0
+    key: str | None = None
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
+                break
+            if depth == 1:
+                # A collection as the value ends the pair; as a key it stands for one without text.
+                key = "" if key is None else None
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif depth == 1 and isinstance(event, yaml.AliasEvent):
+            key = "" if key is None else None
+        elif depth == 1 and isinstance(event, yaml.ScalarEvent):
+            if key is None:
+                key = event.value
+                continue
+            if key and (event.style or event.value not in _NULLS):
+                values[key] = _storable(name, key, event)
+            key = None
     return values
 
 
+def _storable(name: str, key: str, event: yaml.ScalarEvent) -> str:
+    if not is_storable(event.value):
+        sentence = f"{key!a} in the front matter of {name} contains what PostgreSQL can't store."
+        raise Malformed(Reason.UNSTORABLE_TEXT, sentence, _place(name, event.start_mark))
+    return str(event.value)
+
+
+def _place(name: str, mark: Any) -> Place:
+    """Return the place of a mark within the block, which starts in the document's second line."""
+    return Place(name) if mark is None else Place(name, line=mark.line + 2, column=mark.column + 1)
+
+
 def _malformed(name: str, error: yaml.YAMLError) -> Malformed:
-    mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it holds a character that YAML doesn't allow"
-    place = Place(name) if mark is None else Place(name, line=mark.line + 2, column=mark.column + 1)
+    place = _place(name, getattr(error, "problem_mark", None))
     return Malformed(Reason.FRONT_MATTER, f"The front matter of {name} is not YAML: {problem}.", place)

@@ -29,7 +29,7 @@ def kind_name(value: Any) -> str:
         return "a list"
     if isinstance(value, dict):
         return "an object"
-    return "a number"
+    return f"{value:.6g}" if isinstance(value, int | float) and abs(value) < 1e9 else "a number"
 
 
 def as_object(document: str, path: str, value: Any) -> dict[str, Any]:

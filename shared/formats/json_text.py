@@ -29,7 +29,7 @@ _SURE_DIGITS: Final = 1000
 #: Python refuses to convert more digits than 4300 at once.
 _MAX_INT_DIGITS: Final = 4000
 
-_SUSPECT_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_SUSPECT_ESCAPES: Final = ("\\u0000", "\\ud", "\\uD")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _TOKEN: Final = re.compile(
     r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -74,12 +74,12 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
         ) from None
     except RecursionError:
         _raise_too_deep(document.name, text)
-    if _is_too_deep(value):
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_too_deep(value):
         _raise_too_deep(document.name, text)
     if stored:
         if reading.beyond_numeric:
             _raise_out_of_range(document.name, text)
-        if "\\u" in text and _SUSPECT_ESCAPE.search(text):
+        if any(suspect in text for suspect in _SUSPECT_ESCAPES):
             _refuse_unstorable_escapes(document.name, text)
     return JsonText(document.name, text, value, reading.exact)
 

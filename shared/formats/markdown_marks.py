@@ -7,13 +7,19 @@ quotations are part of the text that they stand in.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from pyromark import Markdown, Options
 
 _PARSER: Final = Markdown(options=Options.ENABLE_TABLES)
+
+_STRONG_START: Final = {"Start": "Strong"}
+_STRONG_END: Final = {"End": "Strong"}
+
+#: A list marker and its indent are shorter.
+_MAX_MARKER_BYTES: Final = 64
 
 #: A label counts as deeper than every heading.
 LABEL_LEVEL: Final = 7
@@ -27,8 +33,7 @@ _FENCES: Final = ("```", "~~~")
 _MARKDOWN_FENCES: Final = frozenset({"", "md", "markdown"})
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A heading or label: its plain text, and the bytes that it covers, from `start` to `end`."""
 
     level: int
@@ -44,43 +49,42 @@ class MarkedText:
     source: bytes
     headings: Sequence[Mark]
     rules: frozenset[int]
-    events: Sequence[Any]
 
 
 def mark(text: str) -> MarkedText:
     """Return the text with its headings and rules, in the order in which they stand."""
-    events: list[Any] = list(_PARSER.events_with_range(text))
     headings: list[Mark] = []
     rules: list[int] = []
     containers = 0
-    heading: str | None = None
-    parts: list[str] = []
-    for event, place in events:
+    parts: list[str] | None = None
+    event: Any
+    # The events are never held together: some hundred small dicts a card would set off the garbage collector.
+    for event, place in _PARSER.events_with_range(text):
         if type(event) is str:
-            if heading is not None:
+            if parts is not None:
                 parts.append(" ")
             elif event == "Rule" and not containers:
                 rules.append(place["start"])
-            continue
-        ((kind, payload),) = event.items()
-        if kind == "Start":
-            if type(payload) is dict:
-                if "Heading" in payload:
-                    heading, parts = payload["Heading"]["level"], []
-                elif "List" in payload or "BlockQuote" in payload:
+        elif "Start" in event:
+            tag = event["Start"]
+            if type(tag) is dict:
+                if "Heading" in tag:
+                    parts = []
+                elif "List" in tag or "BlockQuote" in tag:
                     containers += 1
-        elif kind == "End":
-            if type(payload) is dict:
-                if "Heading" in payload:
-                    if not containers:
-                        title = " ".join("".join(parts).split())
-                        headings.append(Mark(_LEVELS[payload["Heading"]], place["start"], place["end"], title))
-                    heading = None
-                elif "List" in payload or "BlockQuote" in payload:
+        elif "End" in event:
+            tag = event["End"]
+            if type(tag) is dict:
+                if "Heading" in tag:
+                    if parts is not None and not containers:
+                        heading = " ".join("".join(parts).split())
+                        headings.append(Mark(_LEVELS[tag["Heading"]], place["start"], place["end"], heading))
+                    parts = None
+                elif "List" in tag or "BlockQuote" in tag:
                     containers -= 1
-        elif heading is not None and (kind in ("Text", "Code") or not str(payload).startswith("<!--")):
-            parts.append(str(payload))
-    return MarkedText(text.encode(), headings, frozenset(rules), events)
+        elif parts is not None:
+            parts.extend(text for kind, text in event.items() if kind != "InlineHtml" or text[:4] != "<!--")
+    return MarkedText(text.encode(), headings, frozenset(rules))
 
 
 class Label(NamedTuple):
@@ -96,20 +100,17 @@ def labels(marked: MarkedText) -> tuple[Label, ...]:
     found: list[Label] = []
     start: int | None = None
     parts: list[str] = []
-    for event, place in marked.events:
-        if type(event) is str:
-            parts.append(" ")
-            continue
-        ((kind, payload),) = event.items()
-        if kind == "Start" and payload == "Strong":
+    event: Any
+    for event, place in _PARSER.events_with_range(source.decode()):
+        if event == _STRONG_START:
             start, parts = place["start"], []
-        elif kind == "End" and payload == "Strong" and start is not None:
+        elif event == _STRONG_END and start is not None:
             label = _label(source, start, place["end"], "".join(parts))
             if label is not None:
                 found.append(label)
             start = None
-        elif kind in ("Text", "Code"):
-            parts.append(str(payload))
+        elif start is not None:
+            parts.append(" " if type(event) is str else event.get("Text") or event.get("Code") or "")
     return tuple(found)
 
 
@@ -118,16 +119,22 @@ def unfenced(text: str) -> str:
     stripped = text.strip()
     if not stripped.startswith(_FENCES):
         return text
-    events: list[Any] = list(_PARSER.events_with_range(stripped))
-    opening, place = events[0]
-    info = opening["Start"]["CodeBlock"]["Fenced"]
-    if place["end"] < len(stripped.encode()) or info.strip().lower() not in _MARKDOWN_FENCES:
+    events: Iterator[tuple[Any, Any]] = iter(_PARSER.events_with_range(stripped))
+    opening, place = next(events)
+    block = opening["Start"]
+    if type(block) is not dict or "CodeBlock" not in block or place["end"] < len(stripped.encode()):
         return text
-    return "".join(event["Text"] for event, _ in events[1:-1])
+    if block["CodeBlock"]["Fenced"].strip().lower() not in _MARKDOWN_FENCES:
+        return text
+    return "".join(event["Text"] for event, _ in events if "Text" in event)
 
 
 def _label(source: bytes, start: int, end: int, text: str) -> Label | None:
-    line_start = source.rfind(b"\n", 0, start) + 1
+    earliest = max(0, start - _MAX_MARKER_BYTES)
+    line_end = source.rfind(b"\n", earliest, start)
+    if line_end < 0 and earliest:
+        return None
+    line_start = line_end + 1
     before = _LIST_MARKER.fullmatch(source, line_start, start)
     if before is None:
         return None

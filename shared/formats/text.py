@@ -28,7 +28,7 @@ def decode(document: Document) -> str:
             f"{document.name} is not UTF-8: byte {error.start} is 0x{document.content[error.start]:02x}.",
             place_at(document.name, before, len(before)),
         ) from None
-    if not text or text.isspace() or not text.strip(f"{BYTE_ORDER_MARK} \t\r\n"):
+    if text.isspace() or text in ("", BYTE_ORDER_MARK) or (text[0] == BYTE_ORDER_MARK and text[1:].isspace()):
         raise Malformed(Reason.EMPTY_FILE, f"{document.name} is empty.", Place(document.name))
     return text
 
