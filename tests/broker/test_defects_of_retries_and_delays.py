@@ -66,11 +66,11 @@ def test_an_acknowledgement_that_times_out_is_forgotten(bench: Bench) -> None:
 
     broker.enqueue(message())
     bench.worker(broker, threads=1, prefetch=1)
-    assert ran.wait(5)
+    assert ran.wait(30)
     threading.Event().wait(1.0)
     bench.proxy.speak()
 
-    defective = not eventually(lambda: bench.pending() == 0, 2)
+    defective = not eventually(lambda: bench.pending() == 0, bench.grace_s(2))
     assert defective is bench.stock
 
 
@@ -85,13 +85,14 @@ def test_a_delayed_message_strands_when_redis_was_away(bench: Bench) -> None:
 
     bench.worker(broker)
     broker.enqueue(message(), delay=1_000)
-    # The stock consumer has it in memory by now.
-    assert bench.stock is eventually(lambda: bench.redis.llen(bench.key(".DQ")) == 0, 0.7)
+    if bench.stock:
+        # Its consumer takes it into memory.
+        assert eventually(lambda: bench.redis.llen(bench.key(".DQ")) == 0)
     bench.proxy.cut()
     threading.Event().wait(0.3)
     bench.proxy.restore()
 
-    defective = not ran.wait(3)
+    defective = not ran.wait(bench.grace_s(3))
     assert defective is bench.stock
 
 
@@ -109,7 +110,7 @@ def test_long_delays_hold_back_short_ones(bench: Bench) -> None:
     bench.worker(broker, delay_prefetch=2)
     broker.enqueue(message(), delay=100)
 
-    defective = not ran.wait(2)
+    defective = not ran.wait(bench.grace_s(2))
     assert defective is bench.stock
 
 
