@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 from uuid import uuid4
 
@@ -54,15 +54,15 @@ def run_backfill(options: BackfillOptions, settings: Settings, *, as_json: bool)
     """Run one backfill, print its summary, and return the exit status."""
     scanner = Scanner(options.root, Limits(options.settle_s, settings.max_output_bytes))
     scanner.check_root()
-    if options.dry_run:
-        return _print(
-            options, *asyncio.run(_Backfill(options, settings, scanner).dry_run()), None, as_json=as_json
-        )
-    stores = resolve_stores(settings)
-    refuse_examples(options.root, stores)
-    with first_and_last(own_tree_notice(options.root, stores)):
-        tally, outcome = asyncio.run(_Backfill(options, settings, scanner).run(stores))
-        return _print(options, tally, outcome, _psql(stores), as_json=as_json)
+    with closing(Tally()) as tally:
+        backfill = _Backfill(options, settings, scanner, tally)
+        if options.dry_run:
+            return _print(options, tally, asyncio.run(backfill.dry_run()), None, as_json=as_json)
+        stores = resolve_stores(settings)
+        refuse_examples(options.root, stores)
+        with first_and_last(own_tree_notice(options.root, stores)):
+            outcome = asyncio.run(backfill.run(stores))
+            return _print(options, tally, outcome, _psql(stores), as_json=as_json)
 
 
 def _print(
@@ -94,17 +94,17 @@ def _psql(stores: Stores) -> str:
 class _Backfill:
     """The parts of one backfill, put together for a dry run or a real one."""
 
-    def __init__(self, options: BackfillOptions, settings: Settings, scanner: Scanner) -> None:
+    def __init__(self, options: BackfillOptions, settings: Settings, scanner: Scanner, tally: Tally) -> None:
         self._options = options
         self._settings = settings
         self._scanner = scanner
-        self._tally = Tally()
+        self._tally = tally
         self._stop = threading.Event()
         self._batch_id = f"backfill-{uuid4()}"
         self._total: int | None = len(options.run_ids) or None
         self._start_s = time.monotonic()
 
-    async def dry_run(self) -> tuple[Tally, Outcome]:
+    async def dry_run(self) -> Outcome:
         """Map everything and publish nothing."""
         feed = self._feed(DryRunSink(self._tally))
         with _reporting() as reporter:
@@ -115,9 +115,9 @@ class _Backfill:
                 total=lambda: self._total,
                 worker_timeout_s=self._options.worker_timeout_s,
             )
-            return self._tally, await self._drive(feed, follower, None)
+            return await self._drive(feed, follower, None)
 
-    async def run(self, stores: Stores) -> tuple[Tally, Outcome]:
+    async def run(self, stores: Stores) -> Outcome:
         """Publish, and follow where asked; raises UsageError and RetryableError where it can't begin."""
         options, settings = self._options, self._settings
         broker = make_broker(stores.redis_url, settings)
@@ -158,7 +158,7 @@ class _Backfill:
                     workers=workers,
                     worker_timeout_s=options.worker_timeout_s,
                 )
-                return self._tally, await self._drive(feed, follower, outbound)
+                return await self._drive(feed, follower, outbound)
         finally:
             if workers is not None:
                 workers.stop(settings.drain_timeout.total_seconds() + _STOP_WORKERS_GRACE_S)

@@ -106,3 +106,16 @@ class Tally:
             for sentence in delivered.gaps.get(str(int(stage)), ()):
                 self.gaps.append({"run_id": slip.run_id, "stage": int(stage), "gap": sentence})
         return dead
+
+    def close(self) -> None:
+        """Give back the files of the lists."""
+        for items in (
+            self.unreadable,
+            self.unsettled_outputs,
+            self.aliases,
+            self.gaps,
+            self.dead_letters,
+            self.named,
+            self.malformed,
+        ):
+            items.close()

@@ -35,8 +35,9 @@ class WorkerProcesses:
     def start(cls, processes: int, log: Path, environment: Mapping[str, str]) -> WorkerProcesses:
         """Start the workers; call it in the main thread: when the starting thread ends, so do they."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-c", _TIED, str(os.getpid())]
-        command += ["-m", "workers.command", "--processes", str(processes)]
+        command = [sys.executable, "-P", "-c", _TIED, str(os.getpid())]
+        # Safe path: the folder that we run in may well have a `workers` or a `shared` of its own.
+        command += ["-P", "-m", "workers.command", "--processes", str(processes)]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,

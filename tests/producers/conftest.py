@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
+from click.testing import CliRunner
 
+from producers.command import main
 from producers.scanner import Scanner
 from producers.stage_folder import Limits
 from shared import queues
+from shared.broker.broker import make_broker
 from shared.broker.depths import Depth, Memory
+from shared.broker.encoder import ENCODER
+from shared.broker.registry import WorkerInfo
+from shared.database_url import DatabaseAddress
 from shared.errors import QueueAway
+from shared.settings import Settings
 
 #: Long before any settle time.
 OLD_S = 1_700_000_000
@@ -108,8 +120,8 @@ class FakeQueue:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    root = tmp_path / "root"
-    root.mkdir(exist_ok=True)
+    root = tmp_path / "runs"
+    root.mkdir()
     return Tree(root)
 
 
@@ -132,3 +144,176 @@ def until() -> Callable[[Callable[[], Any]], Any]:
         raise AssertionError("it did not become true within 20 s")
 
     return wait
+
+
+class StandInWorker:
+    """Takes backfill messages off the queue and writes only what a producer looks at: deliveries and letters."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.redis_url is not None
+        assert settings.database_url is not None
+        self.verdicts: dict[tuple[str, int], str] = {}
+        self.gaps: dict[tuple[str, int], list[str]] = {}
+        self.messages: list[dict[str, Any]] = []
+        self.announces = True
+        self.handles = True
+        self._settings = settings
+        self._redis_url = settings.redis_url.get_secret_value()
+        self._dsn = DatabaseAddress.parse(settings.database_url.get_secret_value()).dsn
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()), name="stand-in-worker")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(20)
+            assert not self._thread.is_alive()
+
+    async def _work(self) -> None:
+        broker = make_broker(self._redis_url, self._settings)
+        info = WorkerInfo("stand-in", "host", 1, "0", "", (queues.BACKFILL,), datetime.now(UTC))
+        connection = await asyncpg.connect(self._dsn)
+        queue = f"{self._settings.namespace}:{queues.BACKFILL}"
+        while not self._stop.is_set():
+            if self.announces:
+                broker.announce(info)
+            taken = broker.client.lpop(queue, 50) if self.handles else None
+            for found in taken or ():
+                envelope = ENCODER.decode(broker.client.hget(f"{queue}.msgs", found))
+                broker.client.hdel(f"{queue}.msgs", found)
+                await self._handle(connection, envelope)
+            if not taken:
+                await asyncio.sleep(0.05)
+        await connection.close()
+        broker.close()
+
+    async def _handle(self, connection: asyncpg.Connection, envelope: dict[str, Any]) -> None:
+        message = envelope["kwargs"]["message"]
+        self.messages.append(message)
+        run_id = message["run_id"]
+        verdicts = {}
+        for output in message["outputs"]:
+            place = (run_id, output["stage"])
+            verdicts[str(output["stage"])] = verdict = self.verdicts.get(place, "applied")
+            if verdict == "dead_lettered":
+                await add_letter(connection, run_id, output["stage"], output["content_sha256"])
+        gaps = {str(stage): found for (owner, stage), found in self.gaps.items() if owner == run_id}
+        await connection.execute(
+            """
+            INSERT INTO runferry.delivery
+              (batch_id, message_id, run_id, origin, publisher, published_at, worker, verdicts, gaps)
+            VALUES ($1, $2, $3, 'backfill', '', now(), 'host:1', $4, $5)
+            """,
+            message["batch_id"],
+            envelope["message_id"],
+            run_id,
+            json.dumps(verdicts),
+            json.dumps(gaps),
+        )
+
+
+async def add_letter(
+    connection: asyncpg.Connection, run_id: str, stage: int, content_sha256: str, state: str = "open"
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO runferry.dead_letter
+          (run_id, stage, content_sha256, state, reason, sentence, fingerprint, first_failed_at, last_failed_at,
+           worker_host, worker_pid, worker_version, payload)
+        VALUES ($1, $2, $3, $4, 'not_json', 'It is not JSON.', 'f', now(), now(), 'host', 1, '0', '')
+        """,
+        run_id,
+        stage,
+        content_sha256,
+        state,
+    )
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[StandInWorker]:
+    stand_in = StandInWorker(settings)
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture
+def execute(settings: Settings) -> Callable[..., list[Any]]:
+    """Run one statement on the test's database."""
+    assert settings.database_url is not None
+    dsn = DatabaseAddress.parse(settings.database_url.get_secret_value()).dsn
+
+    def run(statement: str, *arguments: Any) -> list[Any]:
+        async def once() -> list[Any]:
+            connection = await asyncpg.connect(dsn)
+            try:
+                return list(await connection.fetch(statement, *arguments))
+            finally:
+                await connection.close()
+
+        return asyncio.run(once())
+
+    return run
+
+
+@pytest.fixture
+def letter(settings: Settings) -> Callable[..., None]:
+    """Add a dead letter to the test's database."""
+    assert settings.database_url is not None
+    dsn = DatabaseAddress.parse(settings.database_url.get_secret_value()).dsn
+
+    def add(run_id: str, stage: int, content_sha256: str, state: str) -> None:
+        async def once() -> None:
+            connection = await asyncpg.connect(dsn)
+            try:
+                await add_letter(connection, run_id, stage, content_sha256, state)
+            finally:
+                await connection.close()
+
+        asyncio.run(once())
+
+    return add
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How `producer backfill` ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+
+@pytest.fixture
+def command(settings: Settings, tree: Tree) -> list[str]:
+    """The words of `producer backfill` on the test's tree and stores."""
+    assert settings.redis_url is not None
+    assert settings.database_url is not None
+    return [
+        "backfill",
+        "--root",
+        str(tree.root),
+        "--redis-url",
+        settings.redis_url.get_secret_value(),
+        "--database-url",
+        settings.database_url.get_secret_value(),
+    ]
+
+
+@pytest.fixture
+def backfill(command: list[str]) -> Callable[..., Ended]:
+    """Call `producer backfill` in this process."""
+
+    def call(*arguments: str) -> Ended:
+        result = CliRunner().invoke(main, [*command, *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    return call

@@ -191,8 +191,8 @@ def test_a_document_whose_name_is_not_utf8_makes_its_stage_unreadable(tree: Any)
 
 def test_named_runs_come_once_each_and_missing_ones_with_a_fault(tree: Any) -> None:
     tree.write("run-1", {"stage2/trends.json": "{}"})
-    runs = list(tree.scanner().named(["run-1", "run-2", "run-1", "../root/run-1", "a\nb", ""]))
-    assert [run.run_id for run in runs] == ["run-1", "run-2", "../root/run-1", "a\\nb", ""]
+    runs = list(tree.scanner().named(["run-1", "run-2", "run-1", "../runs/run-1", "a\nb", ""]))
+    assert [run.run_id for run in runs] == ["run-1", "run-2", "../runs/run-1", "a\\nb", ""]
     assert [[fault.kind for fault in run.faults] for run in runs] == [
         [],
         [FaultKind.NOT_FOUND],
