@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Scripts in an environment hold its path: a checkout that was moved needs it anew.
 MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 # Tests are never told where somebody's database is.
 ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_]*\)=.*/\1/p');
 
@@ -44,9 +46,9 @@ bench: $(MADE)
 
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 2; }
-	@echo setuptools | uv pip compile --quiet --universal --upgrade --generate-hashes --all-extras --python-version 3.11 \
-		--no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-		--output-file requirements.lock pyproject.toml -
+	@echo setuptools | $(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml -
+	@$(COMPILE) --constraints requirements.lock --output-file ops/deploy/requirements.lock pyproject.toml
+	@echo setuptools | $(COMPILE) --constraints requirements.lock --output-file ops/deploy/build.lock -
 
 # An environment that works here is only brought up to date.
 $(MADE): requirements.lock pyproject.toml
