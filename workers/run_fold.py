@@ -17,13 +17,12 @@ from shared.mapping.run_row import as_written, derived_values
 from shared.mapping.run_state import AppliedStage, derive_run
 from shared.mapping.run_status import advance
 from shared.reasons import Reason
+from workers.deciding import Candidate
 from workers.held_state import HeldRun, OpenLetter, RunRecord
 from workers.intake import BadOutput, Intake, letter_for
 from workers.plan import DeliveryRow, KeptDocuments, Plan, RowInsert
 from workers.stage_fold import Applicant, StageFold, changed_rows, stage_of
 from workers.verdicts import Verdict
-
-_SETTLED = frozenset({Verdict.APPLIED, Verdict.DUPLICATE, Verdict.SUPERSEDED, Verdict.MENDED})
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ class RunFold:
         """Add to the plan everything that this run's messages mean."""
         plan.letters.extend(self.letters)
         plan.deliveries.extend(self.deliveries)
-        if self.letters or self.held.letters:
+        if self.letters or self.held.letters or any(output.mends is not None for output in self.settled):
             plan.settled.extend(self.settled)
         if self.owner is not None and not self.deleted:
             self._finish_run(plan, self.owner, quiet)
@@ -97,26 +96,28 @@ class RunFold:
 
     def _fold_good(self, good: Applicant) -> tuple[Verdict, tuple[str, ...]]:
         verdict, gaps = self.stages[good.body.stage].fold(good, run_deleted=self.deleted)
-        if verdict in _SETTLED:
-            candidate = good.candidate
-            self.settled.append(
-                SettledOutput(
-                    self.held.run_id,
-                    good.body.stage,
-                    candidate.content_sha256,
-                    candidate.produced_at,
-                    verdict.value,
-                    next(iter(candidate.mended), None),
-                )
-            )
+        self._settle(good.body.stage, good.candidate, verdict)
         return verdict, gaps
 
+    def _settle(self, stage: Stage, candidate: Candidate, verdict: Verdict) -> None:
+        """Tell the letters of an output that did not die; a replayed one that was not written waits again."""
+        self.settled.append(
+            SettledOutput(
+                self.held.run_id,
+                stage,
+                candidate.content_sha256,
+                candidate.produced_at,
+                verdict.value,
+                next(iter(candidate.mended), None),
+            )
+        )
+
     def _fold_bad(self, bad: BadOutput, intake: Intake) -> Verdict:
-        if self.deleted:
-            return Verdict.DELETED
         entry = self.stages[bad.body.stage].entry
-        if entry is not None and bad.candidate.content_sha256 in entry.mends:
-            return Verdict.MENDED
+        if self.deleted or (entry is not None and bad.candidate.content_sha256 in entry.mends):
+            verdict = Verdict.DELETED if self.deleted else Verdict.MENDED
+            self._settle(bad.body.stage, bad.candidate, verdict)
+            return verdict
         self.letters.append(letter_for(bad, intake, evidence_of(bad.malformed)))
         return Verdict.DEAD_LETTERED
 
