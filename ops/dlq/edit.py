@@ -74,10 +74,10 @@ def edit_letter(
     # No connection stays open while a person types.
     filed = with_database(settings, read)
     copy, fault = _edited(filed, batch, names, settings, original=original, yes=yes)
-    if copy is None or fault is not None:
-        return DIFFERENCE if fault is not None else DONE
-    if not confirmed("Replay this copy?", yes=yes):
-        return DONE
+    if copy is None or fault is not None or not confirmed("Replay this copy?", yes=yes):
+        if as_json:
+            print_json(_unsent_json(filed, fault))
+        return DONE if fault is None else DIFFERENCE
     sent, outcomes = _replay(
         settings, filed, batch, copy, worker_timeout if wait or run_workers else None, run_workers
     )
@@ -170,6 +170,11 @@ def _tell(filed: FiledLetter, batch: Batch, sent: Sent, outcomes: Outcomes | Non
         return DONE
     say(f"It is {outcome.replace('_', ' ')}.")
     return DONE if outcome in ("applied", "duplicate", "superseded") else DIFFERENCE
+
+
+def _unsent_json(filed: FiledLetter, fault: Malformed | None) -> dict[str, Any]:
+    would_fail = None if fault is None else {"reason": fault.reason.value, "sentence": fault.sentence}
+    return {"id": filed.id, "replayed": 0, "outcome": None, "would_fail": would_fail}
 
 
 def _clear(paths: Mapping[str, Path], folder: Path) -> None:

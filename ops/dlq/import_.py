@@ -66,7 +66,7 @@ def _portions(file: IO[bytes]) -> Iterator[list[LetterLine]]:
         except ValueError as error:
             if portion:
                 yield portion
-            raise UsageError(f"{file.name}: line {number} is no dead letter: {error}.") from None
+            raise UsageError(f"Line {number} is no dead letter: {error}.") from None
         portion.append(line)
         portion_bytes += len(text)
         if len(portion) >= _MAX_PORTION_LETTERS or portion_bytes >= _MAX_PORTION_BYTES:

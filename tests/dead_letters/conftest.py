@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 import orjson
 import pytest
+from click.testing import CliRunner
 
+from ops.dlq.command import dlq
 from shared.contract import Hints, Origin, OutputBody, StageOutputsMessage
 from shared.database_url import DatabaseAddress
 from shared.dead_letters.evidence import evidence_of, letter_of_output
@@ -21,6 +27,7 @@ from shared.documents import Document, Sha256
 from shared.errors import Malformed, Place
 from shared.ids import Stage
 from shared.reasons import Reason
+from shared.settings import Settings
 
 Result = TypeVar("Result")
 
@@ -153,3 +160,76 @@ class Letters:
 @pytest.fixture
 def letters(in_database: Any) -> Letters:
     return Letters(in_database)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; `json` is what it printed on stdout."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.stdout)
+
+
+@pytest.fixture
+def ops_dlq(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Run `ops dlq …` on the test's stores, and return how it ended."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
+    monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Ended:
+        runner = CliRunner()
+        result = runner.invoke(dlq, [str(argument) for argument in arguments], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[None]:
+    """A worker process on the test's stores."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    environment = os.environ | {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "RUNFERRY_WORKER_THREADS": "4",
+        "RUNFERRY_ROOT": str(settings.root),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers.process"], env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """Run folders below the root of a test."""
+
+    root: Path
+
+    def write(self, run_id: str, stage: int, name: str, content: str) -> Path:
+        """Write one document and return its path."""
+        path = self.root / run_id / f"stage{stage}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return path
+
+
+@pytest.fixture
+def folders(settings: Settings) -> RunFolders:
+    return RunFolders(settings.root)
