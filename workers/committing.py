@@ -113,7 +113,7 @@ def _run_values(run: RunRow, now: datetime) -> tuple[Any, ...]:
         run.company_name,
         run.document_name,
         run.document_url,
-        run.status.value,
+        run.status,
         run.current_stage,
         run.error_message,
         naive_utc(run.created_at),
@@ -154,7 +154,7 @@ async def _insert_rows(connection: asyncpg.Connection, inserts: Iterable[RowInse
                     (
                         row_id,
                         values.run_id,
-                        values.stage_number.value,
+                        values.stage_number,
                         values.markdown_output,
                         values.json_output,
                         created,

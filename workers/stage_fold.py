@@ -122,7 +122,7 @@ class StageFold:
     def _put(self, key: RowKey, values: WebRow, prior: WrittenRow | None, action: Action) -> WrittenRow:
         held = self.rows.get(key)
         if held is None:
-            new_id = row_id(self.run_id, key.table.value, key.number)
+            new_id = row_id(self.run_id, key.table, key.number)
             self.rows[key] = HeldRow(new_id, values)
             return WrittenRow(key, new_id, RowOperation.INSERTED, row_sha256(values))
         held_values = _read(held)
@@ -232,7 +232,7 @@ def _read(row: HeldRow) -> WebRow:
 
 def rows_of(mapped: MappedOutput) -> dict[RowKey, WebRow]:
     """Return all rows of an output by their keys."""
-    rows: dict[RowKey, WebRow] = {RowKey(Table.STAGE_OUTPUT, mapped.stage.value): mapped.stage_output}
+    rows: dict[RowKey, WebRow] = {RowKey(Table.STAGE_OUTPUT, mapped.stage): mapped.stage_output}
     if mapped.report is not None:
         rows[RowKey(Table.INSPIRATION_REPORT, 0)] = mapped.report
     for card in mapped.cards:
