@@ -32,9 +32,7 @@ from producers.outcome import Outcome, exit_status
 from producers.packing import Sender
 from producers.progress import Reporter, make_reporter
 from producers.publisher import Publisher, StoppedError
-from producers.scanner import Scanner
 from producers.sinks import Accounted, DryRunSink, Outbound, PublishSink
-from producers.stage_folder import Limits
 from producers.summary import text, write_json
 from producers.tally import Tally
 from producers.worker_processes import WorkerProcesses
@@ -43,6 +41,8 @@ from shared.broker.broker import RunferryBroker, make_broker
 from shared.command import first_and_last, say
 from shared.errors import DatabaseAway, QueueAway
 from shared.ids import RunId
+from shared.run_folders.scanner import Scanner
+from shared.run_folders.stage_folder import Limits
 from shared.settings import Settings
 from shared.stores import Stores, own_tree_notice, refuse_examples, resolve_stores
 

@@ -13,13 +13,13 @@ from producers.backfill import run_backfill
 from producers.emitter import Emitter
 from producers.options import BackfillOptions
 from producers.rate import parse_rate
-from producers.stage_folder import is_document
 from shared.command import DONE, USAGE, RunferryGroup, print_json, say, store_options
 from shared.contract import Prefer
 from shared.documents import Document
 from shared.durations import Duration
 from shared.errors import Malformed, UsageError
 from shared.ids import parse_run_id
+from shared.run_folders.stage_folder import is_document
 from shared.settings import Settings
 from shared.stores import resolve_stores
 

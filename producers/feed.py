@@ -14,10 +14,10 @@ from itertools import islice
 from typing import Final, Protocol
 
 from producers.publisher import StoppedError
-from producers.scanned import ScannedOutput, ScannedRun, Unsettled
-from producers.scanner import Scanner
 from producers.tally import Tally
 from shared.ids import RunId, Stage
+from shared.run_folders.scanned import ScannedOutput, ScannedRun, Unsettled
+from shared.run_folders.scanner import Scanner
 
 _BATCH_RUNS: Final = 100
 _BATCH_BYTES: Final = 4 * 1024 * 1024

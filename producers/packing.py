@@ -14,11 +14,11 @@ from typing import Any
 
 from dramatiq import Message
 
-from producers.scanned import ScannedOutput
 from shared import queues
 from shared.contract import SCHEMA_VERSION, Origin, Prefer
 from shared.documents import Document, Sha256, content_sha256
 from shared.ids import RunId, Stage
+from shared.run_folders.scanned import ScannedOutput
 
 
 @dataclass(frozen=True, slots=True)

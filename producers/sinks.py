@@ -9,11 +9,11 @@ from producers.database import OutputKey
 from producers.feed import RunOutputs
 from producers.packing import PackedOutput, Parcel, Sender, Slip, pack, parcels
 from producers.publisher import Publisher
-from producers.scanned import ScannedOutput
 from producers.tally import Tally
 from shared.errors import Malformed
 from shared.ids import RunId
 from shared.mapping import map_output
+from shared.run_folders.scanned import ScannedOutput
 
 #: Asks which outputs of some runs are accounted for.
 Accounted = Callable[[Sequence[RunId]], frozenset[OutputKey]]

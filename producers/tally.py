@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from producers.database import Delivered, OutputKey
 from producers.packing import Parcel, Slip
-from producers.scanned import Fault, ScannedRun, Unsettled
 from producers.spill import SpilledList
 from shared.ids import RunId
+from shared.run_folders.scanned import Fault, ScannedRun, Unsettled
 
 #: The words of `runferry.delivery` that are looked at here; all others are counted as they come.
 APPLIED: Final = "applied"

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 from ops.dlq.messages import Copy, Unreplayable
-from producers.folders import FaultError, open_folder, open_root
-from producers.scanned import Fault, ScannedOutput
-from producers.stage_folder import Limits, Now, read_stage
 from shared.dead_letters.letter import FiledLetter
 from shared.errors import Malformed, UsageError
 from shared.ids import Stage, parse_run_id
+from shared.run_folders.folders import FaultError, open_folder, open_root
+from shared.run_folders.scanned import Fault, ScannedOutput
+from shared.run_folders.stage_folder import Limits, Now, read_stage
 
 
 def check_root(root: Path) -> None:

@@ -18,8 +18,6 @@ import pytest
 from click.testing import CliRunner
 
 from producers.command import main
-from producers.scanner import Scanner
-from producers.stage_folder import Limits
 from shared import queues
 from shared.broker.broker import make_broker
 from shared.broker.depths import Depth, Memory
@@ -27,6 +25,8 @@ from shared.broker.encoder import ENCODER
 from shared.broker.registry import WorkerInfo
 from shared.database_url import DatabaseAddress
 from shared.errors import QueueAway
+from shared.run_folders.scanner import Scanner
+from shared.run_folders.stage_folder import Limits
 from shared.settings import Settings
 
 #: Long before any settle time.

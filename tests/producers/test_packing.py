@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.packing import PackedOutput, Sender, pack, parcels
-from producers.scanned import ScannedOutput
 from shared import queues
 from shared.contract import Hints, Origin, OutputBody, Prefer, StageOutputsMessage, message_adapter, to_wire
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage
+from shared.run_folders.scanned import ScannedOutput
 
 DOCUMENTS = st.lists(
     st.builds(Document, st.text(min_size=1, max_size=8), st.binary(max_size=64)),

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from producers import stage_folder
-from producers.folders import Folder
-from producers.scanned import FaultKind, ScannedRun
 from shared.documents import Document
 from shared.errors import UsageError
 from shared.ids import Stage
+from shared.run_folders import stage_folder
+from shared.run_folders.folders import Folder
+from shared.run_folders.scanned import FaultKind, ScannedRun
 
 
 def by_id(runs: Iterator[ScannedRun]) -> dict[str, ScannedRun]:

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from producers.rate import parse_rate
-from producers.settling import unsettled_for_s
 from producers.spill import SpilledList
 from producers.vigil import Sight, Vigil
 from shared import queues
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.run_folders.settling import unsettled_for_s
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from producers.folders import FaultError, Folder, followed, open_folder, open_root, printable
-from producers.scanned import Fault, FaultKind, ScannedOutput, ScannedRun, Unsettled
-from producers.stage_folder import Limits, Now, read_stage
 from shared.errors import Malformed, UsageError
 from shared.ids import RunId, Stage, parse_run_id
+from shared.run_folders.folders import FaultError, Folder, followed, open_folder, open_root, printable
+from shared.run_folders.scanned import Fault, FaultKind, ScannedOutput, ScannedRun, Unsettled
+from shared.run_folders.stage_folder import Limits, Now, read_stage
 
 _ALL_STAGES: Final = tuple(Stage)
 

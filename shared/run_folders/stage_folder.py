@@ -15,12 +15,12 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from producers.folders import FaultError, Folder, followed, is_utf8, open_folder, printable
-from producers.scanned import Fault, FaultKind, ScannedOutput, Unsettled
-from producers.settling import unsettled_for_s, was_watched
 from shared.documents import Document, natural_order
 from shared.formats.kinds import Kind, kind_of
 from shared.ids import Stage
+from shared.run_folders.folders import FaultError, Folder, followed, is_utf8, open_folder, printable
+from shared.run_folders.scanned import Fault, FaultKind, ScannedOutput, Unsettled
+from shared.run_folders.settling import unsettled_for_s, was_watched
 
 #: A stage store that is replacing an output leaves an intent manifest of this name until it is done.
 INTENT_PREFIX: Final = ".runferry-intent"
