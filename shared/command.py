@@ -130,6 +130,9 @@ def _sentence(error: BaseException, ctx: click.Context) -> str | None:
             if url
             else f"The embedded Redis went away: {hide_passwords(str(cause))}"
         )
-    if isinstance(cause, asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | ConnectionError):
+    if isinstance(cause, asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | ConnectionError) or (
+        # asyncpg has this class for the misuse of a connection as well.
+        isinstance(cause, asyncpg.InterfaceError) and "connection is closed" in str(cause)
+    ):
         return f"The connection was lost while the command ran: {hide_passwords(str(cause))}"
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Final, TextIO
 
@@ -34,10 +33,10 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     last: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         *([] if people else [structlog.processors.format_exc_info]),
-        _hide_passwords,
-        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if people
         else structlog.processors.JSONRenderer(serializer=_json),
+        _without_passwords,
     ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=last))
@@ -73,15 +72,13 @@ def hide_passwords(text: str) -> str:
     return _PASSWORD_IN_URL.sub(r"\1:***@", text)
 
 
-def _hide_passwords(
+def _without_passwords(
     logger: Any,  # noqa: ARG001 - structlog hands it to every processor
     method: str,  # noqa: ARG001
-    event: MutableMapping[str, Any],
-) -> MutableMapping[str, Any]:
-    for name, value in event.items():
-        if isinstance(value, str) and "://" in value:
-            event[name] = hide_passwords(value)
-    return event
+    line: Any,
+) -> str:
+    """The last processor: what it gets is the line, so that no traceback or fact slips past it."""
+    return hide_passwords(line)
 
 
 def _json(event: Any, **_: Any) -> str:

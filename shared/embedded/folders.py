@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -56,6 +57,17 @@ def choose_sockets(home: Path, recorded: Path | None, postgres: Account, redis: 
         if make_private(postgres_sockets(base), postgres) and make_private(redis_sockets(base), redis):
             return base
     raise ServicesError("There is no place for private sockets; set TMPDIR to a folder with a short path.")
+
+
+def remove_sockets(base: Path) -> None:
+    """Take away both folders of sockets once nothing listens there; the next start makes them again."""
+    for folder in (postgres_sockets(base), redis_sockets(base)):
+        # Killed servers leave their sockets. A folder that is not ours is not ours to remove, either.
+        with contextlib.suppress(OSError):
+            for left in folder.iterdir():
+                if left.is_socket() or left.suffix == ".lock":
+                    left.unlink()
+            folder.rmdir()
 
 
 def postgres_sockets(base: Path) -> Path:

@@ -58,6 +58,8 @@ def read_state(home: Path) -> State | None:
         raise ServicesError(
             f"{home} belongs to another user; set RUNFERRY_HOME to a folder of your own."
         ) from error
+    except OSError as error:
+        raise explain_os_error(error, home) from error
     except ValidationError as error:
         raise ServicesError(
             f"{home / _STATE} can't be read. Stop what runs from {home}, move the folder away and start again."

@@ -78,6 +78,10 @@ class Postgres:
         """What the server says."""
         return self.folder / "postgres.log"
 
+    @property
+    def _socket(self) -> Path:
+        return self.sockets / f".s.PGSQL.{PORT}"
+
     def answers(self) -> bool:
         """Whether it takes connections now."""
         # Asked by its program rather than by a socket alone: a server that still recovers has a socket, too.
@@ -183,24 +187,32 @@ class Postgres:
             )
         if self.process() is None:
             return False
-        socket = self.sockets / f".s.PGSQL.{PORT}"
-        wait_until(lambda: self.answers() or self.process() is None or self._lost(socket), _START_DEADLINE_S)
+        wait_until(lambda: self.answers() or self.process() is None or self._lost_socket(), _START_DEADLINE_S)
         if self.answers():
             return True
         self.stop()
         return False
 
-    def _lost(self, socket: Path) -> bool:
+    def _lost_socket(self) -> bool:
         """Whether the server believes that it is ready where no socket is."""
         with contextlib.suppress(OSError):
-            return (self.data / "postmaster.pid").read_text().rstrip().endswith("ready") and not socket.exists()
+            return (self.data / "postmaster.pid").read_text().rstrip().endswith(
+                "ready"
+            ) and not self._socket.exists()
         return False
 
     def _clear_remains(self) -> None:
         """Take away what a killed server left: its children, and a process id that may be another's now."""
         for orphan in processes.servers(_PROGRAM, self.data):
             processes.end(orphan, [signal.SIGQUIT, signal.SIGKILL], _ORPHANS_DEADLINE_S)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # PostgreSQL takes the ids in these for alive where another process, or a zombie, has them now. Nothing of
+        # this data folder runs, and the socket's folder is this server's alone.
+        for remain in (
+            self.data / "postmaster.pid",
+            self._socket,
+            self._socket.with_name(f"{self._socket.name}.lock"),
+        ):
+            remain.unlink(missing_ok=True)
 
     def _write_settings(self, settings: Mapping[str, str]) -> None:
         path = self.data / _SETTINGS_FILE

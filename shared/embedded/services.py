@@ -88,6 +88,7 @@ def stop(home: Path) -> bool:
         ran = pair.redis.process() is not None or pair.postgres.process() is not None
         pair.redis.stop()
         pair.postgres.stop()
+        folders.remove_sockets(pair.state.sockets)
         return ran
 
 

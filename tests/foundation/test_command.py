@@ -1,0 +1,172 @@
+"""How every command ends, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncpg
+import click
+import pytest
+import redis
+from click.testing import CliRunner
+from dramatiq.errors import BrokerConnectionError
+
+from shared.command import DIFFERENCE, DONE, USAGE, RunferryGroup, first_and_last, print_json, say, store_options
+from shared.errors import DatabaseAway, SettingsError
+from shared.settings import Settings
+
+
+def command_raising(error: BaseException) -> click.Group:
+    @click.group(cls=RunferryGroup)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    @store_options
+    def work(settings: Settings) -> None:
+        raise error
+
+    return group
+
+
+def run(command: click.Command, *arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(command, list(arguments), prog_name="runferry")
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("error", [SettingsError("It is so."), DatabaseAway("It is so.")])
+def test_an_error_of_runferrys_is_one_sentence_and_status_2(error: Exception) -> None:
+    assert run(command_raising(error), "work") == (USAGE, "", "runferry work: It is so.\n")
+
+
+def test_an_interrupt_ends_cleanly_with_130() -> None:
+    assert run(command_raising(KeyboardInterrupt()), "work") == (130, "", "Interrupted.\n")
+
+
+def lost_queue() -> Exception:
+    error = BrokerConnectionError("lost")
+    error.__cause__ = redis.ConnectionError("Error 111 connecting to redis://:s3cret@queue:1. Connection refused.")
+    return error
+
+
+@pytest.mark.parametrize("error", [lost_queue(), redis.ConnectionError("lost"), redis.TimeoutError("lost")])
+def test_a_queue_that_goes_away_is_told_with_its_place_and_without_its_password(error: Exception) -> None:
+    urls = ("--database-url", "postgresql://ann@db/app", "--redis-url", "redis://:s3cret@queue:1")
+
+    status, _, said = run(command_raising(error), "work", *urls)
+
+    assert status == USAGE
+    assert "queue:1" in said
+    assert "s3cret" not in said
+
+
+def test_an_embedded_queue_that_goes_away_is_told() -> None:
+    status, _, said = run(command_raising(lost_queue()), "work")
+
+    assert status == USAGE
+    assert "The embedded Redis went away" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.AdminShutdownError("terminating connection"),
+        asyncpg.ConnectionDoesNotExistError("closed"),
+        asyncpg.InterfaceError("connection is closed"),
+        ConnectionResetError(104, "Connection reset by peer"),
+    ],
+)
+def test_a_database_that_goes_away_is_told(error: Exception) -> None:
+    status, _, said = run(command_raising(error), "work")
+
+    assert (status, said.partition(":")[0]) == (USAGE, "runferry work")
+    assert "was lost while the command ran" in said
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault"), asyncpg.UndefinedTableError("a fault")])
+def test_a_fault_of_runferrys_own_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run(command_raising(error), "work")
+
+
+def test_a_commands_int_is_its_exit_status() -> None:
+    @click.group(cls=RunferryGroup)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    def differs() -> int:
+        print_json({"balanced": False})
+        say("There is a difference.")
+        return DIFFERENCE
+
+    assert run(group, "differs") == (DIFFERENCE, '{\n  "balanced": false\n}\n', "There is a difference.\n")
+
+
+def test_nested_groups_end_the_same_way() -> None:
+    @click.group(cls=RunferryGroup)
+    def group() -> None:
+        """A group."""
+
+    @group.group()
+    def inner() -> None:
+        """A group in it."""
+
+    @inner.command()
+    def work() -> int:
+        raise SettingsError("It is so.")
+
+    assert run(group, "inner", "work") == (USAGE, "", "runferry inner work: It is so.\n")
+
+
+def test_options_reach_the_settings() -> None:
+    seen: list[Settings] = []
+
+    @click.group(cls=RunferryGroup)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    @store_options
+    def work(settings: Settings) -> None:
+        seen.append(settings)
+
+    assert run(group, "work", "--database-url", "postgresql://ann@db/app")[0] == DONE
+    assert seen[0].database_url is not None
+    assert seen[0].database_url.get_secret_value() == "postgresql://ann@db/app"
+    assert seen[0].redis_url is None
+
+
+def test_a_notice_comes_first_and_last(capsys: pytest.CaptureFixture[str]) -> None:
+    with first_and_last("notice"):
+        say("work")
+    with first_and_last(None):
+        say("quiet")
+
+    assert capsys.readouterr().err.splitlines() == ["notice", "work", "notice", "quiet"]
+
+
+def test_json_alone_is_on_stdout(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    say("for people")
+    print_json({"path": "größe"})
+
+    assert json.loads(capsysbinary.readouterr().out) == {"path": "größe"}
+
+
+def test_an_interrupt_in_a_coroutine_ends_cleanly() -> None:
+    @click.group(cls=RunferryGroup)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    def work() -> None:
+        async def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        asyncio.run(interrupted())
+
+    assert run(group, "work")[0] == 130
