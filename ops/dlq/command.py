@@ -13,6 +13,7 @@ from ops.dlq.list import list_letters
 from ops.dlq.purge import purge_letters
 from ops.dlq.replay import replay_letters
 from ops.dlq.show import show_letter
+from ops.dlq.sweep import sweep_letters
 from shared.command import RunferryGroup
 
 
@@ -39,5 +40,6 @@ for _command in (
     export_letters,
     import_letters,
     purge_letters,
+    sweep_letters,
 ):
     dlq.add_command(_command)

@@ -82,7 +82,7 @@ class Follower:
             if outcomes.handled != seen:
                 seen, pause_s = outcomes.handled, _FIRST_PAUSE_S
                 report(outcomes)
-            if outcomes.handled >= followed or await self._gives_up(followed - outcomes.handled):
+            if outcomes.handled >= followed or await self.gives_up(followed - outcomes.handled):
                 return outcomes
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
@@ -94,7 +94,8 @@ class Follower:
             letters.setdefault(row["outcome"], []).append(letter_id_of(row["message_id"]))
         return {outcome: sorted(ids) for outcome, ids in letters.items()}
 
-    async def _gives_up(self, unheard: int) -> bool:
+    async def gives_up(self, unheard: int) -> bool:
+        """Say what holds up so many messages, if it is new, and whether to wait no longer."""
         try:
             workers, depth = await asyncio.to_thread(self._ask)
         except QueueAway as away:

@@ -224,7 +224,7 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
     for letter_id, reason in result.unreplayable[:20]:
         say(f"{letter_id} was not sent: {reason}")
     if result.stopped:
-        say(f"Stopped after the canary: {result.stopped}. The other letters are as they were.")
+        say(f"Stopped: {result.stopped}. The other letters are as they were.")
     if result.outcomes is not None and result.pending:
         say(f"{result.pending:,} are still on their way; `ops dlq list` shows what waits.")
     if not options.follows and result.replayed:

@@ -20,7 +20,7 @@ from ops.dlq.sending import Queue, Sent, send
 from ops.dlq.streaming import portions, read_whole
 from producers.back_pressure import HighWater, room
 from shared import queues
-from shared.broker.depths import Memory
+from shared.broker.depths import Depth, Memory
 from shared.dead_letters.letter import FiledLetter
 from shared.dead_letters.reading import filed_letter
 from shared.settings import Settings
@@ -81,6 +81,10 @@ class ReplayResult:
         self.unreplayable.extend(sent.unreplayable)
 
 
+class _HeldUpError(Exception):
+    """Nothing more can be sent; the text says why."""
+
+
 @dataclass(slots=True)
 class Replayer:
     """Replays a selection in one batch."""
@@ -93,10 +97,10 @@ class Replayer:
     progress: ReplayProgress
     who: str
     result: ReplayResult = field(default_factory=ReplayResult)
+    follower: Follower = field(init=False)
 
-    async def run(self, selection: Selection) -> ReplayResult:
-        """Replay all selected letters; what was done so far stands in `result` when it is interrupted."""
-        follower = Follower(
+    def __post_init__(self) -> None:
+        self.follower = Follower(
             self.connection,
             self.broker,
             self.batch.batch_id,
@@ -104,6 +108,20 @@ class Replayer:
             own_workers=self.options.run_workers is not None,
             say=self.progress.note,
         )
+
+    async def run(self, selection: Selection) -> ReplayResult:
+        """Replay all selected letters; what was done so far stands in `result` when it is interrupted."""
+        try:
+            await self._send_all(selection)
+        except _HeldUpError as held_up:
+            self.result.stopped = str(held_up)
+        if self.options.follows and self.result.stopped is None:
+            self.result.outcomes = await self.follower.until(self.result.followed, self._followed)
+        if self.result.outcomes is not None:
+            self.result.not_committed = await self.follower.not_committed()
+        return self.result
+
+    async def _send_all(self, selection: Selection) -> None:
         next_s = time.monotonic()
         canary = self.options.canary
         async for portion in portions(self.connection, selection, self._portion_letters()):
@@ -112,19 +130,14 @@ class Replayer:
                 ids, rest = portion[:canary], portion[canary:]
                 await self._send(ids)
                 canary -= len(ids)
-                if canary == 0 and not await self._canary_lives(follower):
-                    break
+                if canary == 0 and not await self._canary_lives():
+                    return
                 ids = rest
             if self.options.rate_per_s is not None:
                 await asyncio.sleep(max(0.0, next_s - time.monotonic()))
                 next_s = max(next_s, time.monotonic()) + len(portion) / self.options.rate_per_s
             if ids:
                 await self._send(ids)
-        if self.options.follows and self.result.stopped is None:
-            self.result.outcomes = await follower.until(self.result.followed, self._followed)
-        if self.result.outcomes is not None:
-            self.result.not_committed = await follower.not_committed()
-        return self.result
 
     async def _send(self, ids: Sequence[int]) -> None:
         await self._await_room(len(ids))
@@ -132,10 +145,10 @@ class Replayer:
         self.result.add(sent)
         self.progress.update(self.result.replayed, "sent")
 
-    async def _canary_lives(self, follower: Follower) -> bool:
+    async def _canary_lives(self) -> bool:
         """Say whether the first messages became rows; a portion that could not be sent is no evidence."""
         self.progress.note(f"Waiting for the first {self.result.followed:,} letters.")
-        outcomes = await follower.until(self.result.followed, self._followed)
+        outcomes = await self.follower.until(self.result.followed, self._followed)
         self.result.outcomes = outcomes
         if outcomes.failed:
             self.result.stopped = (
@@ -158,9 +171,11 @@ class Replayer:
             if not said:
                 said = True
                 self.progress.note(f"Waiting: {found.reason}.")
+            if await self.follower.gives_up(depth.pending):
+                raise _HeldUpError("the queue has no room, and nobody works on it")
             await asyncio.sleep(_LOOK_AGAIN_S)
 
-    def _look(self) -> tuple[Any, Memory]:
+    def _look(self) -> tuple[Depth, Memory]:
         return self.broker.depths()[queues.BACKFILL], self.broker.memory()
 
     def _make(self, filed: FiledLetter) -> Replay:
