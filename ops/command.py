@@ -33,6 +33,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "services": Entry("ops.services:services", Section.LOOK),
     "schema": Entry("ops.schema.command:schema", Section.MEND),
     "dlq": Entry("ops.dlq.command:dlq", Section.MEND),
+    "pause": Entry("ops.pause:pause", Section.MEND),
+    "resume": Entry("ops.pause:resume", Section.MEND),
 }
 
 

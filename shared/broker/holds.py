@@ -34,7 +34,7 @@ class Holds:
     def all(self) -> dict[str, Hold]:
         """Return what is held, by queue."""
         found = self._client.hgetall(self._key)
-        return {queue.decode(): _hold_of(text) for queue, text in found.items()}
+        return {_text(queue): _hold_of(text) for queue, text in found.items()}
 
     def put(self, queue: str, hold: Hold) -> None:
         """Hold a queue; what is being worked on goes on."""
@@ -45,6 +45,10 @@ class Holds:
         return bool(self._client.hdel(self._key, queue))
 
 
-def _hold_of(text: bytes) -> Hold:
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _hold_of(text: bytes | str) -> Hold:
     value = orjson.loads(text)
     return Hold(value["who"], value["why"], datetime.fromisoformat(value["at"]))
