@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from shared.documents import Document, in_natural_order
@@ -98,14 +99,16 @@ def main_json_name(stage: Stage, names: Sequence[str]) -> str | None:
 
 
 def _check_names_and_sizes(ordered: Sequence[Document]) -> None:
-    for document, following in zip(ordered, [*ordered[1:], None], strict=True):
+    for document in ordered:
         if not is_storable(document.name):
+            name = ascii(document.name)
             raise Malformed(
                 Reason.UNSTORABLE_TEXT,
-                f"The document name {document.name!r} contains what PostgreSQL can't store.",
-                Place(ascii(document.name)),
+                f"The document name {name} contains what PostgreSQL can't store.",
+                Place(name),
             )
-        if following is not None and following.name == document.name:
+    for document, following in pairwise(ordered):
+        if following.name == document.name:
             raise Malformed(Reason.MESSAGE, f"Two documents have the name {document.name}.", Place(document.name))
     if not any(kind_of(document.name) is not Kind.OTHER for document in ordered):
         raise Malformed(Reason.NO_DOCUMENTS, "The output has neither JSON nor Markdown.")

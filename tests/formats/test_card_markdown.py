@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.formats.card_headings import Column
@@ -306,6 +306,7 @@ lines = st.lists(st.text(alphabet="ab é–*_`|<>[]()!&\\.:1-+ \t", max_size=20)
 
 
 @given(lines, st.sampled_from(["\n", "\r\n"]))
+@settings(deadline=None)
 def test_a_section_is_always_a_piece_of_the_source(body: list[str], newline: str) -> None:
     source = newline.join(["# T", "## Problem", *body, "", "## Solution", "end"])
     for section in read_card(source).sections.values():
@@ -317,12 +318,14 @@ paragraphs = st.text(alphabet="abc é–.,:;()!? ", min_size=1, max_size=60).map
 
 
 @given(st.lists(paragraphs, min_size=1, max_size=4).filter(lambda texts: not texts[0].startswith((":", "-"))))
+@settings(deadline=None)
 def test_plain_paragraphs_come_back_exactly(texts: list[str]) -> None:
     body = "\n\n".join(texts)
     assert sections(f"# T\n\n## Problem\n\n{body}\n\n## Solution\n\ns\n")["problem"] == body
 
 
 @given(st.text(alphabet="#-=*_`~>|<!&\\[]:.1 \n\r\tabTProblemé\u2028", max_size=120))
+@settings(deadline=None)
 def test_any_text_is_a_card_or_cards_or_none(text: str) -> None:
     read_card(text)
     read_inline_cards(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import Malformed
@@ -120,6 +120,7 @@ def test_hostile_yaml_neither_crashes_nor_recurses(block: str) -> None:
 
 
 @given(st.text(alphabet="ab:-[]{}'\"&*!|> \n#~?,%@", max_size=60))
+@settings(deadline=None)
 def test_any_block_is_read_or_malformed(block: str) -> None:
     with suppress(Malformed):
         assert all(isinstance(value, str) for value in read(f"---\nk: v\n{block}\n---\n").values())

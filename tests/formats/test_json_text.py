@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.database_url import DatabaseAddress
@@ -162,6 +162,7 @@ json_values = st.recursive(
 
 
 @given(json_values, st.booleans())
+@settings(deadline=None)
 def test_all_that_json_can_say_and_postgresql_can_store_passes(value: object, ensure_ascii: bool) -> None:
     text = json.dumps(value, ensure_ascii=ensure_ascii, indent=1)
     if "\\u0000" in json.dumps(value).replace("\\\\", ""):
@@ -171,6 +172,7 @@ def test_all_that_json_can_say_and_postgresql_can_store_passes(value: object, en
 
 
 @given(st.text(alphabet='{}[]",:\\u0de8 \n1-.e', max_size=40))
+@settings(deadline=None)
 def test_any_text_is_json_or_malformed(text: str) -> None:
     with suppress(Malformed):
         assert parse(text).text == text
@@ -203,6 +205,7 @@ def test_postgresql_agrees_on_every_number_and_escape(empty_database_url: str) -
     examples: list[tuple[str, bool]] = []
 
     @given(literals | borders)
+    @settings(deadline=None)
     def collect_number(literal: str) -> None:
         examples.append((f"[{literal}]", fits_numeric(literal)))
 
