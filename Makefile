@@ -29,8 +29,7 @@ backfill: $(MADE)
 	@$(BIN)/ops services start --quiet --root "$(ROOT)"
 	@$(BIN)/ops schema apply
 	@$(BIN)/producer backfill --all --root "$(ROOT)" --wait --run-workers 2
-	@echo
-	@$(BIN)/ops services status
+	@[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'
 
 test: lint
 	@$(ALONE) $(BIN)/pytest

@@ -319,16 +319,24 @@ def test_postgresql_and_redis_are_set_to_lose_nothing(folder: Path) -> None:
 
 
 ORDINARY_USER = """
-import os, pwd, sys, json, asyncio
+import os, pwd, json, shutil
 from pathlib import Path
-import redis, shared.embedded, encodings.idna
 from shared import embedded
-# The interpreter's own files may be closed to others: what is used later is loaded while they are open.
-embedded.start(Path(os.environ["TEST_REHEARSAL"])); embedded.stop(Path(os.environ["TEST_REHEARSAL"]))
+from shared.embedded import services
+from shared.embedded.account import server_account
+from shared.embedded.binaries import Binaries, find_binaries, programs_for
+# Root's interpreter and environment may be closed to others: what is used later is loaded, and the programs are put
+# where an ordinary user has them, while they are open.
+rehearsal, home = Path(os.environ["TEST_REHEARSAL"]), Path(os.environ["TEST_HOME"])
+embedded.start(rehearsal)
+embedded.stop(rehearsal)
 if os.geteuid() == 0:
+    wheel = find_binaries()
+    server = Path(shutil.copy(wheel.redis_server, home.parent))
+    reachable = Binaries(programs_for(wheel, server_account()), server)
+    services.find_binaries = lambda: reachable
     nobody = pwd.getpwnam("nobody")
     os.setgroups([]); os.setgid(nobody.pw_gid); os.setuid(nobody.pw_uid)
-home = Path(os.environ["TEST_HOME"])
 found = embedded.start(home)
 print(json.dumps({"uid": os.geteuid(), "owners": sorted({path.stat().st_uid for path in home.rglob("*")}),
     "data": str(found.postgres.data), "running": found.running, "stopped": embedded.stop(home)}))
