@@ -72,7 +72,7 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
         )
 
     broker.describe = describe
-    writer.every(INTERVAL, lambda connection: maintain(connection, writer.transactor))
+    writer.every(INTERVAL, lambda connection: maintain(connection, broker, writer.transactor))
     worker = dramatiq.Worker(broker, queues=set(queue_names), worker_threads=settings.worker_threads)
     worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
     ending = _end_on_signals()
