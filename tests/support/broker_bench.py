@@ -101,8 +101,7 @@ class Bench:
         taken: list[MessageProxy] = []
 
         def took_all() -> bool:
-            message = next(consumer)
-            if message is not None:
+            while len(taken) < count and (message := next(consumer)) is not None:
                 taken.append(message)
             return len(taken) == count
 

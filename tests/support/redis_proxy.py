@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -22,6 +23,7 @@ class RedisProxy:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._silent = False
+        self._answerless = False
         self.restore()
 
     @property
@@ -45,7 +47,7 @@ class RedisProxy:
 
     def restore(self) -> None:
         """Accept connections, and pass everything on."""
-        self._silent = False
+        self._silent = self._answerless = False
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self._path))
         listener.listen()
@@ -56,6 +58,10 @@ class RedisProxy:
     def fall_silent(self) -> None:
         """Accept connections, and pass nothing on: every request times out and is never executed."""
         self._silent = True
+
+    def lose_answers(self) -> None:
+        """Pass requests on, and no answers: every request is executed, and times out."""
+        self._answerless = True
 
     def speak(self) -> None:
         """Pass on again, over new connections."""
@@ -86,8 +92,8 @@ class RedisProxy:
                     _close(server)
                     return
                 self._sockets |= {client, server}
-            self._start(self._pump, client, server)
-            self._start(self._pump, server, client)
+            self._start(self._pump, client, server, lambda: self._silent)
+            self._start(self._pump, server, client, lambda: self._silent or self._answerless)
 
     def _connect(self) -> socket.socket:
         upstream = self._upstream
@@ -97,10 +103,10 @@ class RedisProxy:
             return server
         return socket.create_connection((upstream.hostname, upstream.port or 6379))
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, loses: Callable[[], bool]) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_READ_BYTES):
-                if not self._silent:
+                if not loses():
                     target.sendall(data)
         for end in (source, target):
             with self._lock:
