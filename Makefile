@@ -11,6 +11,9 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version
 # Tests are never told where somebody's database is.
 ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_]*\)=.*/\1/p');
 
+# Tests and backfills start many processes: bytecode that is not kept would be compiled anew in each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help backfill test lint bench lock
 .DEFAULT_GOAL := help
 
