@@ -86,6 +86,8 @@ class RunferryBroker(RedisBroker):
         self._consumption: Consumption | None = None
         self._consumption_lock = Lock()
         self._paused: set[str] = set()
+        #: Caps for queues of large work, so that one process does not hold what others could do.
+        self.most_prefetched: dict[str, int] = {}
 
     @property
     def worker_id(self) -> str:
@@ -176,7 +178,8 @@ class RunferryBroker(RedisBroker):
         if queue_name.endswith(".DQ"):
             promote = partial(self._worker_scripts.run, "promote", q_name(queue_name), _PROMOTED_AT_ONCE)
             return DelayConsumer(promote, consumption, queue_name, timeout)
-        return QueueConsumer(self, consumption, queue_name, prefetch, timeout)
+        most = self.most_prefetched.get(queue_name, prefetch)
+        return QueueConsumer(self, consumption, queue_name, min(prefetch, most), timeout)
 
     def pause(self, queue: str) -> None:
         """Fetch nothing more from a queue in this process; what is held goes on."""

@@ -1,8 +1,13 @@
-"""The heartbeat: says that this worker lives, whatever its threads are busy with, and takes over from the dead."""
+"""The heartbeat: says that this worker lives, whatever its threads are busy with, and takes over from the dead.
+
+A worker judges others only once it was heard itself, without a gap, for as long as it takes to be dead. Else the
+first one to be heard after an outage of Redis would rob all the others.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
@@ -26,10 +31,11 @@ class Heartbeat:
     ) -> None:
         self._scripts = scripts
         self._worker_id = worker_id
-        self._timeout_ms = timeout_ms
+        self._timeout_s = timeout_ms / 1000
         self._describe = describe
         self._stopped = Event()
         self._missed = 0
+        self._steady_since_s = self._last_beat_s = time.monotonic()
         self._thread = Thread(target=self._run, name="runferry-heartbeat", daemon=True)
         self._thread.start()
 
@@ -39,24 +45,28 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
-        interval_s = self._timeout_ms / 1000 / _BEATS_PER_TIMEOUT
+        interval_s = self._timeout_s / _BEATS_PER_TIMEOUT
         while True:
             try:
                 self._beat()
             except (redis.RedisError, OSError) as error:
                 self._missed += 1
+                self._steady_since_s = time.monotonic()
                 if self._missed == 1:
                     _logger.warning("Redis does not hear this worker's heartbeat: %s", error)
-            except Exception:
-                # A worker that lives but stops beating would be robbed of its messages again and again.
-                _logger.exception("A heartbeat failed")
             if self._stopped.wait(interval_s):
                 return
 
     def _beat(self) -> None:
-        info = self._describe()
-        announcement = info.to_json() if info else ""
-        reply = self._scripts.run("beat", self._worker_id, self._timeout_ms, announcement, EXPIRY_MS)
+        now_s = time.monotonic()
+        if now_s - self._last_beat_s > self._timeout_s:
+            # This process was stopped, or its machine slept; others may have been, too.
+            self._steady_since_s = now_s
+        self._last_beat_s = now_s
+        may_judge = now_s - self._steady_since_s > self._timeout_s
+        reply = self._scripts.run(
+            "beat", self._worker_id, int(self._timeout_s * 1000), int(may_judge), self._announcement(), EXPIRY_MS
+        )
         if self._missed:
             _logger.warning("Redis hears this worker again, after %d missed heartbeats", self._missed)
             self._missed = 0
@@ -64,3 +74,12 @@ class Heartbeat:
             _logger.warning(
                 "Took over %d messages of queue %s from the dead worker %s", count, queue.decode(), dead.decode()
             )
+
+    def _announcement(self) -> bytes:
+        try:
+            info = self._describe()
+        except Exception:
+            # A worker that lives but stops beating would be robbed of its messages again and again.
+            _logger.exception("This worker can't describe itself")
+            return b""
+        return info.to_json() if info else b""

@@ -158,6 +158,26 @@ def test_messages_stay_with_a_worker_whose_actors_are_blocked(our_bench: Bench) 
     assert len(runs) == 4
 
 
+def test_an_outage_of_redis_makes_no_worker_rob_another(our_bench: Bench) -> None:
+    brokers = [our_bench.broker(our_bench.proxy.url, heartbeat_timeout_s=1) for _ in range(3)]
+    for broker in brokers:
+        broker.enqueue(message())
+        our_bench.take(broker)
+    our_bench.proxy.cut()
+    heartbeats = f"{NAMESPACE}:__heartbeats__"
+    last_ms = max(score for _, score in our_bench.redis.zrange(heartbeats, 0, -1, withscores=True))
+    assert eventually(lambda: brokers[0].heartbeat_timeout * 2 < our_bench.redis.time()[0] * 1000 - last_ms)
+    our_bench.proxy.restore()
+    back_ms = our_bench.redis.time()[0] * 1000
+    assert eventually(
+        lambda: all(
+            score > back_ms + 1_500 for _, score in our_bench.redis.zrange(heartbeats, 0, -1, withscores=True)
+        )
+    )
+
+    assert all(len(broker.owned(QUEUE)) == 1 for broker in brokers)
+
+
 def test_a_worker_that_ends_gives_back_what_it_holds_in_order(our_bench: Bench) -> None:
     broker = our_bench.broker()
     running, go_on = threading.Event(), threading.Event()

@@ -1,18 +1,20 @@
 -- Says that a worker lives, and takes over what dead workers held. Taken-over messages go to the end of their
 -- queue as suspects: only a death during a run alone counts against one.
--- ARGV: worker, ms after which a silent worker is dead, announcement or "", ms until it expires
+-- ARGV: worker, ms after which a silent worker is dead, 1 or 0 for only those that are presumed dead,
+--       announcement or "", ms until it expires
 -- Returns per takeover: dead worker, queue, number of messages.
-local worker, timeout_ms, announcement = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local worker, timeout_ms, may_judge, announcement = ARGV[1], tonumber(ARGV[2]), ARGV[3] == "1", ARGV[4]
 local heartbeats = key("__heartbeats__")
 redis.call("zrem", heartbeats, "")
 local now = now_ms()
 redis.call("zadd", heartbeats, now, worker)
 if announcement ~= "" then
-  redis.call("set", key("__worker__." .. worker), announcement, "px", ARGV[4])
+  redis.call("set", key("__worker__." .. worker), announcement, "px", ARGV[5])
   redis.call("sadd", key("__workers__"), worker)
 end
 local takeovers = {}
-for _, dead in ipairs(redis.call("zrangebyscore", heartbeats, "-inf", now - timeout_ms)) do
+local oldest_ms = may_judge and now - timeout_ms or 0
+for _, dead in ipairs(redis.call("zrangebyscore", heartbeats, "-inf", oldest_ms)) do
   local alone = redis.call("get", key("__alone__." .. dead))
   for _, queue in ipairs(redis.call("smembers", key("__queues__"))) do
     local taken = 0

@@ -20,6 +20,7 @@
 -- NS:__stamp__.RUN.STAGE    the last time stamped, in microseconds; expires
 -- NS:__workers__            set of announced workers
 -- NS:__worker__.WORKER      JSON of one announced worker; expires
+-- NS:__holds__              hash Q -> JSON of who stopped it and why; see holds.py
 -- NS:__wake__.Q             channel: Q was empty and has something now
 --
 -- Redis at its memory limit refuses a script at its first command that could grow memory, but only while the
