@@ -50,12 +50,13 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What all messages of one backfill have in common; `user_id` is a User.id."""
+    """What all messages of one backfill, or of one repair, have in common; `user_id` is a User.id."""
 
     batch_id: str
     publisher: str
     user_id: str | None = None
     prefer: Prefer | None = None
+    origin: Origin = Origin.BACKFILL
 
 
 def pack(output: ScannedOutput) -> PackedOutput:
@@ -93,7 +94,7 @@ def parcels(
             "run_id": run_id,
             "publisher": sender.publisher,
             "published_at": wire_moment(datetime.now(UTC)),
-            "origin": Origin.BACKFILL.value,
+            "origin": sender.origin.value,
             "batch_id": sender.batch_id,
             "wants_receipt": False,
             "outputs": [output.body for output in group],

@@ -23,7 +23,10 @@ class Sight:
 class Vigil:
     """Keeps what was said already; times are seconds of the monotonic clock."""
 
-    def __init__(self, worker_timeout_s: float, *, own_workers: bool = False) -> None:
+    def __init__(
+        self, worker_timeout_s: float, *, own_workers: bool = False, queue: str = queues.BACKFILL
+    ) -> None:
+        self._queue = queue
         self._worker_timeout_s = worker_timeout_s
         self._own_workers = own_workers
         self._alone_since_s: float | None = None
@@ -38,7 +41,7 @@ class Vigil:
         self, workers: Sequence[WorkerInfo], *, queued: int, buried: int, unheard: int, now_s: float
     ) -> Sight:
         """Judge the live workers, and messages: in the queue, in Dramatiq's dead queue, sent and not heard of."""
-        ours = [worker for worker in workers if queues.BACKFILL in worker.queues]
+        ours = [worker for worker in workers if self._queue in worker.queues]
         if ours:
             self._alone_since_s = None
             if unheard and not queued:

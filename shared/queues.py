@@ -17,3 +17,5 @@ ALL: Final = (LIVE, BACKFILL, RECONCILE)
 WRITE_LIVE: Final = "write_live"
 #: The actor that writes outputs of the backfill queue.
 WRITE_BACKFILL: Final = "write_backfill"
+#: The actor that compares what is on disk with rows.
+COMPARE: Final = "compare"

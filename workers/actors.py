@@ -11,14 +11,16 @@ from shared import queues
 from shared.broker.broker import RunferryBroker
 from shared.broker.evidence import ATTEMPTS
 from workers.carrier import Carrier
+from workers.reconciling.reconciler import Reconciler
 
 #: Smaller is sooner: a live output never waits behind those of a backfill that a process has fetched already.
 _LIVE_PRIORITY = 0
 _BACKFILL_PRIORITY = 10
+_COMPARE_PRIORITY = 20
 
 
-def declare_actors(broker: RunferryBroker, carrier: Carrier) -> None:
-    """Declare the writing actors on `broker`; each takes one keyword, `message`, a message of the contract."""
+def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconciler) -> None:
+    """Declare the actors on `broker`; each takes one keyword, `message`: of the contract, or a slice to compare."""
 
     def carry(queue: str, message: dict[str, Any]) -> None:
         current = CurrentMessage.get_current_message()
@@ -35,3 +37,9 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier) -> None:
     )
     def write_backfill(*, message: dict[str, Any]) -> None:
         carry(queues.BACKFILL, message)
+
+    @dramatiq.actor(
+        broker=broker, actor_name=queues.COMPARE, queue_name=queues.RECONCILE, priority=_COMPARE_PRIORITY
+    )
+    def compare(*, message: dict[str, Any]) -> None:
+        reconciler.reconcile(message)

@@ -78,7 +78,7 @@ def decide(candidate: Candidate, entry: LedgerEntry | None, rows: RowsSeen, *, r
     if run_deleted and not prefers_files:
         return _unwritten(candidate, Verdict.DELETED)
     if candidate.expects is not None:
-        return _repair(candidate, entry, candidate.expects)
+        return _repair(candidate, entry, rows, candidate.expects)
     if entry is None:
         return _without_entry(candidate, rows)
     if candidate.content_sha256 == entry.content_sha256:
@@ -90,13 +90,20 @@ def decide(candidate: Candidate, entry: LedgerEntry | None, rows: RowsSeen, *, r
     return _other_hash(candidate, entry, rows)
 
 
-def _repair(candidate: Candidate, entry: LedgerEntry | None, expects: Expectation) -> Decision:
-    """A repair holds only for the state that the reconciler saw; then it holds whatever the hash."""
+def _repair(candidate: Candidate, entry: LedgerEntry | None, rows: RowsSeen, expects: Expectation) -> Decision:
+    """A repair holds only for the state that the reconciler saw; then it holds whatever the hash.
+
+    What a user or the app wrote is overwritten only by a person's word.
+    """
     seen = None if entry is None else entry.content_sha256
     moved = entry is not None and expects.produced_at is not None and entry.produced_at != expects.produced_at
     if seen != expects.content_sha256 or moved:
         return Decision(Verdict.OUTDATED, Action.NOTHING, candidate.authority)
-    authority = candidate.authority if entry is None else max(candidate.authority, entry.authority)
+    if entry is None:
+        return _without_entry(candidate, rows)
+    authority = max(candidate.authority, entry.authority)
+    if candidate.content_sha256 == entry.content_sha256 and candidate.prefer is not Prefer.FILES:
+        return Decision(Verdict.APPLIED, Action.FILL, authority)
     return Decision(Verdict.APPLIED, Action.APPLY, authority)
 
 

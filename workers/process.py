@@ -34,10 +34,13 @@ from workers.alike import AlikeFailures
 from workers.carrier import ALIKE_LIMIT, Carrier
 from workers.maintenance import INTERVAL, maintain
 from workers.pause import Pause
+from workers.reconciling.reconciler import Reconciler
 from workers.writer import Writer
 
 #: Fetched ahead per thread: enough that no thread waits for Redis, few enough that a kill hands few back.
 _PREFETCH_PER_THREAD: Final = 2
+#: Each is work for some tenths of a second: what a process holds, the others can't do.
+_SLICES_PREFETCHED: Final = 3
 _TICK_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
@@ -51,7 +54,8 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     writer = Writer(stores.database, settings, pause, identity)
     broker = make_broker(stores.redis_url, settings, middleware=[CurrentMessage()])
     alike = AlikeFailures(ALIKE_LIMIT, pause)
-    declare_actors(broker, Carrier(writer, settings, alike, lambda: datetime.now(UTC)))
+    carrier = Carrier(writer, settings, alike, lambda: datetime.now(UTC))
+    declare_actors(broker, carrier, Reconciler(writer, broker, settings, identity))
     started_at = datetime.now(UTC)
 
     def describe() -> WorkerInfo:
@@ -75,6 +79,7 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     writer.every(INTERVAL, lambda connection: maintain(connection, broker, writer.transactor))
     worker = dramatiq.Worker(broker, queues=set(queue_names), worker_threads=settings.worker_threads)
     worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
+    broker.most_prefetched[queues.RECONCILE] = _SLICES_PREFETCHED
     ending = _end_on_signals()
     writer.start()
     worker.start()

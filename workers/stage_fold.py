@@ -66,7 +66,7 @@ class StageFold:
     def fold(self, applicant: Applicant, *, run_deleted: bool) -> tuple[Verdict, tuple[str, ...]]:
         """Take in one output; returns its verdict and the gaps of what is now applied."""
         expected = rows_of(applicant.mapped)
-        rows = _RowsSeen(self.entry, self.rows, expected)
+        rows = HeldRows(self.entry, self.rows, expected)
         decision = decide(applicant.candidate, self.entry, rows, run_deleted=run_deleted)
         match decision.action:
             case Action.APPLY | Action.FILL | Action.ADOPT:
@@ -188,7 +188,7 @@ class StageFold:
 
 
 @dataclass(frozen=True, slots=True)
-class _RowsSeen:
+class HeldRows:
     """What the rows that are held say about an output; each question is answered only when it is asked."""
 
     entry: LedgerEntry | None

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import structlog
@@ -33,6 +33,8 @@ LANES: Final = (queues.LIVE, queues.BACKFILL)
 
 #: What is done now and then with a connection of the writer's pool.
 Chore = Callable[[asyncpg.Connection], Awaitable[None]]
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,17 @@ class Writer:
         self._thread.join(timeout.total_seconds())
         for _, item in self._arrived:
             item.done.cancel()
+
+    def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Do something with a connection of the pool, on the writer's loop, besides the lanes."""
+        if self._loop is None:
+            raise AssertionError("the writer was not started")
+
+        async def connected() -> T:
+            async with self._connection() as connection:
+                return await work(connection)
+
+        return asyncio.run_coroutine_threadsafe(connected(), self._loop)
 
     def counters(self) -> dict[str, int]:
         """Return how many outputs were handled since the start, by verdict."""

@@ -41,10 +41,6 @@ Result = TypeVar("Result")
 
 #: For stock code that asks; nothing of ours ever purges a dead letter.
 _DEAD_MESSAGE_TTL: Final = timedelta(days=36_500)
-#: One script call carries so many messages or bytes at most: Redis serves nobody else meanwhile.
-_CHUNK_MESSAGES: Final = 200
-_CHUNK_BYTES: Final = 4 * 1024 * 1024
-_PROMOTED_AT_ONCE: Final = 100
 
 
 class RunferryBroker(RedisBroker):
@@ -81,7 +77,6 @@ class RunferryBroker(RedisBroker):
         self._impatient = make_client(redis_url, timeout_s=timeout_s, retried=False)
         self._patience = Patience(patience.total_seconds() if patience else None)
         self._tool_scripts = Scripts(self.client, self.namespace)
-        self._worker_scripts = Scripts(self._impatient, self.namespace)
         self._registry = Registry(self.client, self.namespace)
         self._consumption: Consumption | None = None
         self._consumption_lock = Lock()
@@ -99,8 +94,9 @@ class RunferryBroker(RedisBroker):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Send a message, after `delay` ms if given, and return it as it was sent."""
         self.emit_before("enqueue", message, delay)
-        sent = _ready(message)
-        self._call(lambda: self._send([(sent, ENCODER.encode(sent.asdict()), delay)]))
+        ready = outgoing(message, delay)
+        self._call(lambda: send(self._tool_scripts, [ready]))
+        sent = ready.message
         if delay is not None:
             eta = current_millis() + delay
             sent = sent.copy(queue_name=dq_name(sent.queue_name), options={"eta": eta})
@@ -114,8 +110,8 @@ class RunferryBroker(RedisBroker):
         is not asked.
         """
         sent = 0
-        for chunk in _chunks(messages):
-            self._call(partial(self._send, chunk))
+        for chunk in chunks(messages):
+            self._call(partial(send, self._tool_scripts, chunk))
             sent += len(chunk)
         return sent
 
@@ -176,8 +172,7 @@ class RunferryBroker(RedisBroker):
         """Return a consumer of a queue, or of its delay queue; never raises."""
         consumption = self._consuming()
         if queue_name.endswith(".DQ"):
-            promote = partial(self._worker_scripts.run, "promote", q_name(queue_name), _PROMOTED_AT_ONCE)
-            return DelayConsumer(promote, consumption, queue_name, timeout)
+            return DelayConsumer(partial(self._hands.promote, q_name(queue_name)), consumption, queue_name, timeout)
         most = self.most_prefetched.get(queue_name, prefetch)
         return QueueConsumer(self, consumption, queue_name, min(prefetch, most), timeout)
 
@@ -195,19 +190,6 @@ class RunferryBroker(RedisBroker):
         """Return whether nothing is fetched from a queue in this process."""
         return queue in self._paused
 
-    def fetch(self, queue: str, count: int, max_bytes: int) -> list[Fetched]:
-        """Take hold of waiting messages, up to `count` or the one that reaches `max_bytes`."""
-        reply = self._worker_scripts.run("fetch", self.worker_id, queue, count, max_bytes)
-        return [
-            Fetched(message_id.decode("utf-8", "surrogateescape"), data, int(deaths) if deaths else None)
-            for message_id, data, deaths in zip(reply[0::3], reply[1::3], reply[2::3], strict=True)
-        ]
-
-    def owned(self, queue: str) -> set[str]:
-        """Return the ids that are in this worker's hands as Redis sees it."""
-        acks = f"{self.namespace}:__acks__.{self.worker_id}.{queue}"
-        return {_text(member) for member in self._impatient.smembers(acks)}
-
     def begin_stop(self) -> None:
         """Stop fetching; what is held is finished, suspects that wait go back."""
         self._suspects.gate.close()
@@ -219,7 +201,7 @@ class RunferryBroker(RedisBroker):
         with self._consumption_lock:
             consumption, self._consumption = self._consumption, None
         if consumption is not None:
-            consumption.end(self.settings.drain_timeout.total_seconds(), self._leave)
+            consumption.end(self.settings.drain_timeout.total_seconds(), self._hands.leave)
         self._suspects.gate.open()
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
@@ -246,29 +228,23 @@ class RunferryBroker(RedisBroker):
 
     def do_ack(self, queue_name: str, *messages: Ticket | str | bytes) -> int:
         """Forget messages of this worker."""
-        return self._settle(Operation.ACK, queue_name, messages)
+        return self._hands.settle(Operation.ACK, queue_name, messages)
 
     def do_nack(self, queue_name: str, *messages: Ticket | str | bytes) -> int:
         """Bury messages of this worker."""
-        return self._settle(Operation.BURY, queue_name, messages)
+        return self._hands.settle(Operation.BURY, queue_name, messages)
 
     def do_qsize(self, queue_name: str) -> int:
         """Count each pending message twice: where its bytes are, and where its id is held."""
         counted: int = self._dispatch("qsize")(queue_name)  # type: ignore[no-untyped-call]
         return counted + int(self.client.zcard(f"{self.namespace}:{q_name(queue_name)}.due"))
 
-    def _settle(self, operation: Operation, queue: str, messages: Sequence[Ticket | str | bytes]) -> int:
-        arguments: list[str | bytes | int] = []
-        for message in messages:
-            arguments += (message if isinstance(message, Ticket) else Ticket(_text(message))).arguments()
-        return int(self._worker_scripts.run("settle", self.worker_id, operation, queue, *arguments))
-
     def _consuming(self) -> Consumption:
         with self._consumption_lock:
             if self._consumption is None:
                 self._consumption = Consumption(
                     heartbeat=Heartbeat(
-                        self._worker_scripts,
+                        self._hands.scripts,
                         self.worker_id,
                         _milliseconds(self.settings.heartbeat_timeout),
                         self._describe,
@@ -277,38 +253,16 @@ class RunferryBroker(RedisBroker):
                     apply={
                         Operation.ACK: lambda queue, tickets: self.do_ack(queue, *tickets),
                         Operation.BURY: lambda queue, tickets: self.do_nack(queue, *tickets),
-                        Operation.FRONT: partial(self._settle, Operation.FRONT),
-                        Operation.BACK: partial(self._settle, Operation.BACK),
-                        Operation.DELAY: partial(self._settle, Operation.DELAY),
+                        Operation.FRONT: partial(self._hands.settle, Operation.FRONT),
+                        Operation.BACK: partial(self._hands.settle, Operation.BACK),
+                        Operation.DELAY: partial(self._hands.settle, Operation.DELAY),
                     },
                 )
             return self._consumption
 
-    def _leave(self) -> None:
-        try:
-            returned = self._worker_scripts.run("leave", self.worker_id)
-        except (redis.RedisError, OSError) as error:
-            self.logger.warning("Can't take leave of Redis; another worker will take over: %s", error)
-        else:
-            if returned:
-                self.logger.info("Gave %d messages back to their queues", returned)
-
-    def _describe(self) -> WorkerInfo | None:
-        return self.describe()
-
-    def _mark_alone(self, mark: str) -> None:
-        self._worker_scripts.run("alone", self.worker_id, mark)
-
     def _call(self, function: Callable[[], Result]) -> Result:
         with queue_errors():
             return self._patience.call(function)
-
-    def _send(self, messages: Sequence[tuple[Message[Any], bytes, int | None]]) -> None:
-        arguments: list[str | bytes | int] = []
-        for message, encoded, delay in messages:
-            arguments += [q_name(message.queue_name), message.options["redis_message_id"], encoded]
-            arguments += ["" if delay is None else delay, *entries_of(message.kwargs).arguments()]
-        self._tool_scripts.run("enqueue", *arguments)
 
 
 def make_broker(
@@ -333,27 +287,3 @@ def make_broker(
 
 def _milliseconds(duration: timedelta) -> int:
     return int(duration / timedelta(milliseconds=1))
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
-
-
-def _ready(message: Message[Any]) -> Message[Any]:
-    # Retried and delayed messages keep their message_id, so each one in Redis has another id besides.
-    return message.copy(queue_name=q_name(message.queue_name), options={"redis_message_id": str(uuid4())})
-
-
-def _chunks(messages: Iterable[Message[Any]]) -> Iterator[list[tuple[Message[Any], bytes, None]]]:
-    chunk: list[tuple[Message[Any], bytes, None]] = []
-    chunk_bytes = 0
-    for message in messages:
-        ready = _ready(message)
-        encoded = ENCODER.encode(ready.asdict())
-        if chunk and (len(chunk) == _CHUNK_MESSAGES or chunk_bytes + len(encoded) > _CHUNK_BYTES):
-            yield chunk
-            chunk, chunk_bytes = [], 0
-        chunk.append((ready, encoded, None))
-        chunk_bytes += len(encoded)
-    if chunk:
-        yield chunk

@@ -46,7 +46,7 @@ class Scanner:
         """Yield every run folder of the root; raises UsageError where the root can't be read."""
         with self._open_root() as root, os.scandir(root.fd) as listing:
             for entry in listing:
-                if not _may_be_run(root, entry):
+                if not may_be_run(root, entry):
                     continue
                 run = self._scan(root, entry.name, is_link=entry.is_symlink())
                 if run is not None:  # else it was removed since it was listed
@@ -74,19 +74,10 @@ class Scanner:
     def count(self) -> int:
         """Return how many run folders the root has, by their names alone."""
         with self._open_root() as root, os.scandir(root.fd) as listing:
-            return sum(1 for entry in listing if _may_be_run(root, entry))
+            return sum(1 for entry in listing if may_be_run(root, entry))
 
-    @contextlib.contextmanager
-    def _open_root(self) -> Iterator[Folder]:
-        with contextlib.ExitStack() as stack:
-            try:
-                root = stack.enter_context(open_root(str(self._root)))
-            except FileNotFoundError:
-                hint = "Name the folder of your run folders with --root or RUNFERRY_ROOT."
-                raise UsageError(f"The root {self._root} does not exist. {hint}") from None
-            except OSError as error:
-                raise UsageError(f"The root {self._root} can't be read: {error.strerror}.") from None
-            yield root
+    def _open_root(self) -> contextlib.AbstractContextManager[Folder]:
+        return opened_root(self._root)
 
     def _scan(
         self,
@@ -104,7 +95,7 @@ class Scanner:
             return _faulty(name, FaultKind.NAME, malformed.sentence)
         earlier = before or {}
         try:
-            if is_link and (alias := _alias_of(root, name)) is not None:
+            if is_link and (alias := alias_of(root, name)) is not None:
                 return ScannedRun(run_id, alias_of=alias)
             with open_folder(root, name) as folder:
                 now = Now(self._wall_clock_s(), self._monotonic_s())
@@ -123,11 +114,25 @@ class Scanner:
         )
 
 
+@contextlib.contextmanager
+def opened_root(path: Path) -> Iterator[Folder]:
+    """Open the folder of the run folders; raises UsageError with a sentence where it can't be read."""
+    with contextlib.ExitStack() as stack:
+        try:
+            root = stack.enter_context(open_root(str(path)))
+        except FileNotFoundError:
+            hint = "Name the folder of your run folders with --root or RUNFERRY_ROOT."
+            raise UsageError(f"The root {path} does not exist. {hint}") from None
+        except OSError as error:
+            raise UsageError(f"The root {path} can't be read: {error.strerror}.") from None
+        yield root
+
+
 def _faulty(name: str, kind: FaultKind, reason: str) -> ScannedRun:
     return ScannedRun(RunId(printable(name)), faults=(Fault(kind, reason),))
 
 
-def _may_be_run(root: Folder, entry: os.DirEntry[str]) -> bool:
+def may_be_run(root: Folder, entry: os.DirEntry[str]) -> bool:
     """Return whether an entry of the root is a folder, or a link that is not known to be a file."""
     if entry.name.startswith("."):
         return False
@@ -136,7 +141,7 @@ def _may_be_run(root: Folder, entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and not os.path.isfile(f"{root.path}/{entry.name}")  # noqa: PTH113 - the hot path has strings
 
 
-def _alias_of(root: Folder, name: str) -> str | None:
+def alias_of(root: Folder, name: str) -> str | None:
     """Return the name of the run that a link stands for; None where it is no link to another run of the root."""
     if not os.path.islink(f"{root.path}/{name}"):  # noqa: PTH114 - the hot path has strings
         return None

@@ -59,7 +59,9 @@ class _Entry(NamedTuple):
         return _version(self.status)
 
 
-class _Listing(NamedTuple):
+class Listing(NamedTuple):
+    """The documents of a stage folder as the file system describes them, in natural order."""
+
     folder_status: os.stat_result
     has_intent: bool
     entries: tuple[_Entry, ...]
@@ -107,14 +109,26 @@ def read_stage(
         return Fault(FaultKind.UNREADABLE, f"{name} can't be read: {error.strerror}.", stage)
 
 
+def list_stage(folder: Folder, stage: Stage, max_bytes: int) -> Listing | None:
+    """Return the documents of an open stage folder without reading them; None where it holds none.
+
+    Raises FaultError where they can't be sent, and OSError.
+    """
+    listing = _list(folder, stage)
+    if not listing.entries and not listing.has_intent:
+        return None
+    _check_size(listing, stage, max_bytes)
+    return listing
+
+
 def _read(
     folder: Folder, stage: Stage, limits: Limits, now: Now, before: Unsettled | None
 ) -> ScannedOutput | Unsettled | None:
     for _ in range(_TRIES):
-        listing = _list(folder, stage)
-        if not listing.entries and not listing.has_intent:
+        found = list_stage(folder, stage, limits.max_output_bytes)
+        if found is None:
             return None
-        _check_size(listing, stage, limits.max_output_bytes)
+        listing = found
         modified_ns = max([entry.status.st_mtime_ns for entry in listing.entries], default=0)
         unsettled = _unsettled(listing, modified_ns, stage, limits, now, before)
         if unsettled is not None:
@@ -135,7 +149,7 @@ def _version(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _is_unchanged(folder: Folder, listing: _Listing) -> bool:
+def _is_unchanged(folder: Folder, listing: Listing) -> bool:
     """Return whether no document and no name in the folder changed since it was listed."""
     try:
         for name, is_link, status in listing.entries:
@@ -148,7 +162,7 @@ def _is_unchanged(folder: Folder, listing: _Listing) -> bool:
 
 
 def _unsettled(
-    listing: _Listing, modified_ns: int, stage: Stage, limits: Limits, now: Now, before: Unsettled | None
+    listing: Listing, modified_ns: int, stage: Stage, limits: Limits, now: Now, before: Unsettled | None
 ) -> Unsettled | None:
     changed_ns = max([entry.status.st_ctime_ns for entry in listing.entries], default=0)
     wait_s = unsettled_for_s(
@@ -174,7 +188,7 @@ def _unsettled(
     return Unsettled(stage, reason, signature, seen_at_s, now.monotonic_s + wait_s)
 
 
-def _list(folder: Folder, stage: Stage) -> _Listing:
+def _list(folder: Folder, stage: Stage) -> Listing:
     """Return the documents of a folder in natural order, with their times and sizes."""
     has_intent = False
     entries: list[_Entry] = []
@@ -196,14 +210,14 @@ def _list(folder: Folder, stage: Stage) -> _Listing:
             with contextlib.suppress(FileNotFoundError):  # removed since it was listed
                 entries.append(_Entry(name, is_link, entry.stat(follow_symlinks=is_link)))
     entries.sort(key=_by_name)
-    return _Listing(folder_status, has_intent, tuple(entries))
+    return Listing(folder_status, has_intent, tuple(entries))
 
 
 def _by_name(entry: _Entry) -> tuple[Any, str]:
     return natural_order(entry.name)
 
 
-def _check_size(listing: _Listing, stage: Stage, max_bytes: int) -> None:
+def _check_size(listing: Listing, stage: Stage, max_bytes: int) -> None:
     size = sum([entry.status.st_size for entry in listing.entries])
     if size <= max_bytes:
         return

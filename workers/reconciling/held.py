@@ -1,0 +1,86 @@
+"""Held: everything that the database says about some runs, read in one snapshot and locking nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from shared.dead_letters.marks import LetterMark, letter_marks
+from shared.documents import Sha256
+from shared.ids import RunId, Stage
+from shared.mapping.run_row import RunRow
+from shared.sql import load_queries
+from workers.ledger import LedgerEntry, RowKey, Table, entry_of
+from workers.row_images import card_of, report_of, run_row_of, stage_output_of
+from workers.stage_fold import HeldRow, stage_of
+
+QUERIES: Final = load_queries("workers.reconciling")
+
+
+@dataclass(slots=True)
+class StageHeld:
+    """One stage of one run. `changed_at` has the web app's time of the last change, for rows that keep one."""
+
+    entry: LedgerEntry | None = None
+    applied_at: datetime | None = None
+    rows: dict[RowKey, HeldRow] = field(default_factory=dict)
+    changed_at: dict[RowKey, datetime] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+    letters: dict[Sha256, LetterMark] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RunHeld:
+    """One run. `written` holds the columns that runferry wrote last into its "Run" row, None where it knows nothing."""
+
+    run: RunRow | None = None
+    written: Mapping[str, Any] | None = None
+    stages: dict[Stage, StageHeld] = field(default_factory=lambda: {stage: StageHeld() for stage in Stage})
+
+    @property
+    def is_deleted(self) -> bool:
+        """The web app deleted it: runferry knows the run, but its row is gone."""
+        return self.run is None and self.written is not None
+
+
+async def read_held(connection: asyncpg.Connection, run_ids: Iterable[RunId]) -> dict[RunId, RunHeld]:
+    """Return what is held of these runs, as of one moment."""
+    ids = sorted(run_ids)
+    held = {run_id: RunHeld() for run_id in ids}
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        for record in await connection.fetch(QUERIES["runs"], ids):
+            held[record["id"]].run = run_row_of(record)
+        for record in await connection.fetch(QUERIES["records"], ids):
+            held[record["run_id"]].written = orjson.loads(record["written"])
+        for record in await connection.fetch(QUERIES["ledger"], ids):
+            stage = held[record["run_id"]].stages[Stage(record["stage"])]
+            stage.entry, stage.applied_at = entry_of(record), record["applied_at"]
+        for record in await connection.fetch(QUERIES["stage_outputs"], ids):
+            key = RowKey(Table.STAGE_OUTPUT, record["stageNumber"])
+            _put(held[record["runId"]], key, HeldRow(record["id"], stage_output_of(record)), None)
+        for record in await connection.fetch(QUERIES["reports"], ids):
+            key = RowKey(Table.INSPIRATION_REPORT, 0)
+            _put(held[record["runId"]], key, HeldRow(record["id"], report_of(record)), record["updatedAt"])
+        for record in await connection.fetch(QUERIES["cards"], ids):
+            key = RowKey(Table.OPPORTUNITY_CARD, record["number"])
+            row = HeldRow(record["id"], card_of(record), record["starred"])
+            _put(held[record["runId"]], key, row, record["updatedAt"])
+        for record in await connection.fetch(QUERIES["documents"], ids):
+            held[record["run_id"]].stages[Stage(record["stage"])].kept[record["name"]] = record["sha256"]
+        for (run_id, number), marks in (await letter_marks(connection, ids)).items():
+            if number:
+                held[run_id].stages[Stage(number)].letters = {mark.content_sha256: mark for mark in marks}
+    return held
+
+
+def _put(run: RunHeld, key: RowKey, row: HeldRow, changed_at: datetime | None) -> None:
+    stage = run.stages[stage_of(key)]
+    stage.rows[key] = row
+    if changed_at is not None:
+        # The web app's times are UTC without a zone.
+        stage.changed_at[key] = changed_at.replace(tzinfo=UTC)
