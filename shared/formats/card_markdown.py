@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.formats.card_headings import Column, HeadingMatch, Rank, column_of
+from shared.formats.card_headings import COLUMNS, Column, HeadingMatch, Rank, column_of
 from shared.formats.front_matter import SplitMarkdown, split_front_matter
 from shared.formats.markdown_marks import Mark, MarkedText, labels, mark, unfenced
 
@@ -125,7 +125,7 @@ def _sections_between(marked: MarkedText, marks: Sequence[Mark], title: Mark | N
         opened = (each, match.column) if match is not None and starts else None
     if opened is not None:
         _close(texts, opened, marked, len(marked.source))
-    return {column: "\n\n".join(parts) for column in Column if (parts := texts.get(column))}
+    return {column: "\n\n".join(parts) for column in COLUMNS if (parts := texts.get(column))}
 
 
 def _breaks_out(match: HeadingMatch | None, *, starts: bool) -> bool:

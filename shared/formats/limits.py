@@ -17,6 +17,7 @@ MAX_JSON_DEPTH: Final = 512
 #: PostgreSQL's numeric, which is what jsonb holds numbers in.
 MAX_DIGITS_BEFORE_POINT: Final = 131_072
 MAX_DIGITS_AFTER_POINT: Final = 16_383
+#: Newer versions take one more, which matters to zeros only.
 MAX_EXPONENT: Final = 1_073_741_822
 
 #: A front matter that is longer than this is taken for text; libyaml takes seconds for 64 KiB of nested brackets.

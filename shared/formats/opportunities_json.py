@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from shared.errors import Place
-from shared.formats.card_headings import Column
+from shared.formats.card_headings import COLUMNS, Column
 from shared.formats.card_markdown import CardText
 from shared.formats.json_shape import as_list, as_object, as_text, optional_text, refuse_shape
 from shared.formats.json_text import JsonText
@@ -33,7 +33,7 @@ def read_json_cards(document: JsonText) -> Iterator[tuple[Place, str, CardText]]
 
 
 def _sections(document: str, path: str, card: dict[str, Any]) -> dict[Column, str]:
-    texts = {column: optional_text(document, f"{path}.{column}", card.get(column)) for column in Column}
+    texts = {column: optional_text(document, f"{path}.{column}", card.get(column)) for column in COLUMNS}
     description = optional_text(document, f"{path}.description", card.get("description"))
     actions = _bullets(document, f"{path}.actionability_items", card.get("actionability_items"))
     if not texts[Column.SOLUTION].strip():

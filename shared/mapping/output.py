@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.documents import Document, in_natural_order
 from shared.errors import Malformed, Place
-from shared.formats.card_headings import Column
+from shared.formats.card_headings import COLUMNS
 from shared.formats.card_markdown import split_card
 from shared.formats.cards import Card, is_card_document, missing_numbers, read_cards
 from shared.formats.front_matter import read_front_matter
@@ -156,18 +156,9 @@ def _report(run_id: RunId, texts: _Texts) -> InspirationReportRow | None:
 
 
 def _card_row(run_id: RunId, card: Card) -> OpportunityCardRow:
-    sections = card.sections
-    return OpportunityCardRow(
-        run_id=run_id,
-        number=card.number,
-        title=card.title if card.title.strip() else UNTITLED,
-        tagline=sections.get(Column.TAGLINE, ""),
-        problem=sections.get(Column.PROBLEM, ""),
-        solution=sections.get(Column.SOLUTION, ""),
-        why_now=sections.get(Column.WHY_NOW, ""),
-        target_segment=sections.get(Column.TARGET_SEGMENT, ""),
-        quick_win=sections.get(Column.QUICK_WIN, ""),
-    )
+    title = card.title if card.title.strip() else UNTITLED
+    sections: dict[str, str] = {column: card.sections.get(column, "") for column in COLUMNS}
+    return OpportunityCardRow(run_id=run_id, number=card.number, title=title, **sections)
 
 
 def _gaps(stage: Stage, report: InspirationReportRow | None, cards: Sequence[Card]) -> tuple[Gap, ...]:
@@ -179,7 +170,7 @@ def _gaps(stage: Stage, report: InspirationReportRow | None, cards: Sequence[Car
     for card in cards:
         if not card.title.strip():
             gaps.append(Gap(GapKind.UNTITLED, f"card {card.number} has no title"))
-        missing = [column for column in Column if column not in card.sections]
+        missing = [column for column in COLUMNS if column not in card.sections]
         if missing:
             gaps.append(Gap(GapKind.MISSING_SECTIONS, f"card {card.number} has no {', '.join(missing)}"))
     numbers = ", ".join(map(str, missing_numbers(cards)))
