@@ -161,6 +161,10 @@ def leaves(command: click.Command, context: click.Context) -> Iterator[click.Com
         yield command
 
 
+def has_examples(command: click.Command) -> bool:
+    return "Example" in f"{command.help}{command.epilog}"
+
+
 def test_every_command_is_in_the_help_and_has_examples() -> None:
     context = click.Context(main, info_name="ops")
 
@@ -170,8 +174,8 @@ def test_every_command_is_in_the_help_and_has_examples() -> None:
         assert f"  {name} " in shown
         command = main.get_command(context, name)
         assert command is not None
-        lacking = [leaf.name for leaf in leaves(command, context) if "Example" not in (leaf.help or "")]
-        assert "Example" in (command.help or "") or not lacking, f"ops {name} {lacking}"
+        lacking = [leaf.name for leaf in leaves(command, context) if not has_examples(leaf)]
+        assert has_examples(command) or not lacking, f"ops {name}: {lacking}"
 
 
 def test_an_unknown_command_is_wrong_usage(ops: Ops) -> None:
