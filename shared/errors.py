@@ -7,9 +7,13 @@ RunferryError
 │   └── ServicesError       embedded services that can't be started or stopped
 ├── RetryableError          the world is broken: wait, never bury the message
 │   ├── DatabaseAway        PostgreSQL can't be reached or can't work now
-│   └── QueueAway           Redis can't be reached or can't take more now
+│   ├── QueueAway           Redis can't be reached or can't take more now
+│   ├── OutputBusy          an output can't be written or read now: others write it, or it is not committed yet
+│   └── OutboxFull          the outbox has reached its limit
 ├── FatalError              the data is broken: dead-letter it with its evidence, never retry
 │   └── Malformed           an output, a message or a run id that can't become rows
+├── StageOutputNotFound     an output is in none of the places where its phase keeps it
+├── OutputDeadLettered      an output that was waited for can't become rows
 └── NotRestorable           rows that no longer hold the documents which became them
 """
 
@@ -52,6 +56,14 @@ class QueueAway(RetryableError):  # noqa: N818 - a state of the world, not a mis
     """Redis can't be reached, or can't take more at the moment."""
 
 
+class OutputBusy(RetryableError):  # noqa: N818 - a state of the world, not a mistake
+    """Others are writing an output, or it is not committed yet."""
+
+
+class OutboxFull(RetryableError):  # noqa: N818 - a state of the world, not a mistake
+    """The outbox on this disk holds as many bytes as it may; the output was not taken."""
+
+
 class FatalError(RunferryError):
     """The data is broken; trying again can't help."""
 
@@ -74,6 +86,19 @@ class Malformed(FatalError):  # noqa: N818 - the field's own word for it
         self.reason = reason
         self.sentence = sentence
         self.place = place or Place()
+
+
+class StageOutputNotFound(RunferryError):  # noqa: N818 - a state of the stores, not a mistake
+    """Neither the files nor the rows have the output; the text names the places that were looked at."""
+
+
+class OutputDeadLettered(RunferryError):  # noqa: N818 - the field's own word for it
+    """An output became a dead letter; `letter_id` is None where the letter was removed meanwhile."""
+
+    def __init__(self, sentence: str, *, letter_id: int | None, reason: str | None) -> None:
+        super().__init__(sentence)
+        self.letter_id = letter_id
+        self.reason = reason
 
 
 class NotRestorable(RunferryError):  # noqa: N818 - a state of the rows, not a mistake

@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 from shared.documents import Document, natural_order
 from shared.formats.kinds import Kind, kind_of
 from shared.ids import Stage
+from shared.mapping.manifest import sha256_of
 from shared.run_folders.folders import FaultError, Folder, followed, is_utf8, open_folder, printable
+from shared.run_folders.intent import INTENT_NAME
+from shared.run_folders.rolling import MixedError, Rolled, read_intent, rolled_forward
 from shared.run_folders.scanned import Fault, FaultKind, ScannedOutput, Unsettled
 from shared.run_folders.settling import unsettled_for_s, was_watched
-
-#: A stage store that is replacing an output leaves an intent manifest of this name until it is done.
-INTENT_PREFIX: Final = ".runferry-intent"
 
 _OFFICE_LOCK: Final = "~$"
 # Without O_NONBLOCK, opening a named pipe that took a document's place would wait for a writer for ever.
@@ -54,6 +54,8 @@ class _Entry(NamedTuple):
     name: str
     is_link: bool
     status: os.stat_result
+    source: str  # the file's name: not its document's while an output is being replaced
+    sha256: str | None = None  # what the document must be, where an intent manifest says so
 
     def version(self) -> tuple[int, int, int]:
         return _version(self.status)
@@ -152,8 +154,9 @@ def _version(status: os.stat_result) -> tuple[int, int, int]:
 def _is_unchanged(folder: Folder, listing: Listing) -> bool:
     """Return whether no document and no name in the folder changed since it was listed."""
     try:
-        for name, is_link, status in listing.entries:
-            if _version(os.stat(name, dir_fd=folder.fd, follow_symlinks=is_link)) != _version(status):
+        for entry in listing.entries:
+            status = os.stat(entry.source, dir_fd=folder.fd, follow_symlinks=entry.is_link)
+            if _version(status) != entry.version():
                 return False
     except OSError:
         return False
@@ -172,7 +175,7 @@ def _unsettled(
         settle_s=limits.settle_s,
     )
     if listing.has_intent:
-        reason = f"stage{int(stage)} is being replaced by the stage store"
+        reason = f"stage{int(stage)} is being replaced by the stage store, and others write there as well"
         wait_s = max(limits.settle_s, _LEAST_WAIT_S)
     elif wait_s > 0:
         reason = f"stage{int(stage)} changed less than {limits.settle_s:g} s ago"
@@ -197,7 +200,7 @@ def _list(folder: Folder, stage: Stage) -> Listing:
         for entry in listing:
             name = entry.name
             if not is_document(name):
-                has_intent = has_intent or name.startswith(INTENT_PREFIX)
+                has_intent = has_intent or name == INTENT_NAME
                 continue
             is_link = entry.is_symlink()
             if not is_link and not entry.is_file(follow_symlinks=False):
@@ -208,9 +211,30 @@ def _list(folder: Folder, stage: Stage) -> Listing:
             if is_link and not os.path.isfile(followed(folder, name)):  # noqa: PTH113 - the hot path has strings
                 continue
             with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                entries.append(_Entry(name, is_link, entry.stat(follow_symlinks=is_link)))
+                entries.append(_Entry(name, is_link, entry.stat(follow_symlinks=is_link), name))
+    if has_intent:
+        # None: it was removed since it was listed, and the listing no longer holds.
+        rolled = _roll_forward(folder, entries)
+        return _list(folder, stage) if rolled is None else Listing(folder_status, *rolled)
     entries.sort(key=_by_name)
     return Listing(folder_status, has_intent, tuple(entries))
+
+
+def _roll_forward(folder: Folder, entries: list[_Entry]) -> tuple[bool, tuple[_Entry, ...]] | None:
+    """Return the entries as they are once a left-over manifest is carried out, and whether it can't be."""
+    try:
+        found = read_intent(folder.fd)
+        if found is None:
+            return None
+        intent, placed = found
+        rolled = rolled_forward(folder.fd, intent, placed, {entry.name: entry.status for entry in entries})
+    except MixedError:
+        return True, tuple(sorted(entries, key=_by_name))
+    return False, tuple(sorted(map(_rolled_entry, rolled), key=_by_name))
+
+
+def _rolled_entry(rolled: Rolled) -> _Entry:
+    return _Entry(rolled.document.name, False, rolled.status, rolled.source, rolled.document.sha256)
 
 
 def _by_name(entry: _Entry) -> tuple[Any, str]:
@@ -231,7 +255,7 @@ def _check_size(listing: Listing, stage: Stage, max_bytes: int) -> None:
 
 def _content(folder: Folder, stage: Stage, entry: _Entry) -> bytes:
     try:
-        fd = os.open(entry.name, _OPEN_DOCUMENT, dir_fd=folder.fd)
+        fd = os.open(entry.source, _OPEN_DOCUMENT, dir_fd=folder.fd)
     except FileNotFoundError:
         raise _ChangedError from None
     except OSError as error:
@@ -245,6 +269,6 @@ def _content(folder: Folder, stage: Stage, entry: _Entry) -> bytes:
         raise FaultError(FaultKind.UNREADABLE, reason) from None
     finally:
         os.close(fd)
-    if len(content) != entry.status.st_size:
+    if len(content) != entry.status.st_size or entry.sha256 not in (None, sha256_of(content)):
         raise _ChangedError
     return content
