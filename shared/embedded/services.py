@@ -137,6 +137,12 @@ def _ready_pair(home: Path) -> _Pair:
             f"The data folder {folder} of the embedded PostgreSQL is gone; bring it back, "
             f"or move {home} away to start with an empty database."
         )
+    if folder.exists() and (owner := folder.stat().st_uid) != account.uid:
+        # Told before anything is written: files of root's in a user's home would lock the user out.
+        raise ServicesError(
+            f"The embedded PostgreSQL in {folder} belongs to the user with id {owner}; "
+            "run as that user, or set RUNFERRY_HOME to a folder of your own."
+        )
     sockets = folders.choose_sockets(home, state.sockets if state else None, account, caller)
     state = State(
         home=home,

@@ -20,7 +20,7 @@ import pytest
 import redis
 
 from shared import embedded
-from shared.embedded import processes
+from shared.embedded import processes, services
 from shared.embedded.account import Account
 from shared.embedded.folders import choose_sockets, make_private
 from shared.embedded.home import explain_os_error, read_state
@@ -395,6 +395,21 @@ def test_data_of_another_postgresql_are_told(folder: Path) -> None:
     with pytest.raises(ServicesError, match="were made by PostgreSQL 17, and this is 18"):
         embedded.start(home)
     version.write_text("18\n")
+
+
+def test_a_home_of_another_user_is_told_and_left_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = folder / ".runferry"
+    embedded.start(home)
+    embedded.stop(home)
+    before = sorted((path, path.stat().st_mtime_ns) for path in home.iterdir())
+    monkeypatch.setattr(services, "server_account", lambda: Account(12345, 12345, lent=False))
+    monkeypatch.setattr(Account, "executes", lambda self, program: True)
+
+    with pytest.raises(ServicesError, match=r"belongs to the user with id \d+; run as that user"):
+        embedded.start(home)
+
+    monkeypatch.undo()
+    assert sorted((path, path.stat().st_mtime_ns) for path in home.iterdir()) == before
 
 
 def test_lost_data_are_told_and_never_made_anew(folder: Path) -> None:
