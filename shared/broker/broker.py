@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeVar, cast
 from uuid import uuid4
 
-import redis
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name, q_name
@@ -21,17 +20,18 @@ from shared.broker import clock
 from shared.broker.attempts import Attempts
 from shared.broker.burial import DeadMessage, forget_dead, read_dead
 from shared.broker.client import make_client, queue_errors
-from shared.broker.consumer import Fetched, QueueConsumer
+from shared.broker.consumer import QueueConsumer
 from shared.broker.consumption import Consumption
 from shared.broker.delays import DelayConsumer
 from shared.broker.depths import Depth, Memory, read_depths
-from shared.broker.encoder import ENCODER
+from shared.broker.hands import Hands
 from shared.broker.heartbeat import Heartbeat
-from shared.broker.in_flight import InFlight, entries_of, read_in_flight
+from shared.broker.in_flight import InFlight, read_in_flight
 from shared.broker.lifecycle import Lifecycle
 from shared.broker.patience import Patience
 from shared.broker.registry import Registry, WorkerInfo
 from shared.broker.scripts import Scripts, text_of
+from shared.broker.sending import chunks, outgoing, send
 from shared.broker.suspects import Suspects
 from shared.broker.tickets import Operation, Ticket
 from shared.broker.wakeup import Wakeups
@@ -60,8 +60,12 @@ class RunferryBroker(RedisBroker):
     ) -> None:
         self.settings = settings
         self.describe: Callable[[], WorkerInfo | None] = lambda: None
-        self._suspects = Suspects(self._mark_alone)
         timeout_s = (patience or settings.connect_timeout).total_seconds()
+        worker_id = str(uuid4())
+        # A consumer that waits by itself must hear of every lost answer: each may have carried messages.
+        self._impatient = make_client(redis_url, timeout_s=timeout_s, retried=False)
+        self._hands = Hands(self._impatient, settings.namespace, worker_id)
+        self._suspects = Suspects(self._hands.mark_alone)
         super().__init__(  # type: ignore[no-untyped-call]
             client=make_client(redis_url, timeout_s=timeout_s, retried=patience is None),
             middleware=[*middleware, Lifecycle(self), self._suspects],
@@ -73,8 +77,7 @@ class RunferryBroker(RedisBroker):
         self.scripts["dispatch"] = self.client.register_script(
             text_of("dispatch_prelude").encode() + cast(bytes, self.scripts["dispatch"].script)
         )
-        # A consumer that waits by itself must hear of every lost answer: each may have carried messages.
-        self._impatient = make_client(redis_url, timeout_s=timeout_s, retried=False)
+        self.broker_id = worker_id
         self._patience = Patience(patience.total_seconds() if patience else None)
         self._tool_scripts = Scripts(self.client, self.namespace)
         self._registry = Registry(self.client, self.namespace)
@@ -172,9 +175,11 @@ class RunferryBroker(RedisBroker):
         """Return a consumer of a queue, or of its delay queue; never raises."""
         consumption = self._consuming()
         if queue_name.endswith(".DQ"):
-            return DelayConsumer(partial(self._hands.promote, q_name(queue_name)), consumption, queue_name, timeout)
+            return DelayConsumer(
+                partial(self._hands.promote, q_name(queue_name)), consumption, queue_name, timeout
+            )
         most = self.most_prefetched.get(queue_name, prefetch)
-        return QueueConsumer(self, consumption, queue_name, min(prefetch, most), timeout)
+        return QueueConsumer(self, self._hands, consumption, queue_name, min(prefetch, most), timeout)
 
     def pause(self, queue: str) -> None:
         """Fetch nothing more from a queue in this process; what is held goes on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import redis
@@ -14,6 +13,7 @@ from dramatiq.broker import Consumer, MessageProxy
 from shared.broker.consumption import Consumption
 from shared.broker.delivery import Delivery, Undecodable, read_message, remaining_delay_ms
 from shared.broker.evidence import CrashLoop, Evidence, evidence_of
+from shared.broker.hands import Fetched, Hands
 from shared.broker.tickets import Operation, Ticket, going_back, ticket_of
 
 _logger = logging.getLogger(__name__)
@@ -29,23 +29,8 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """One message as it came from Redis."""
-
-    redis_message_id: str
-    data: bytes
-    deaths_alone: int | None
-
-
-class Source(Protocol):
-    """The part of the broker that a consumer uses; its methods raise redis.RedisError."""
-
-    def fetch(self, queue: str, count: int, max_bytes: int) -> list[Fetched]:
-        """Take hold of some waiting messages."""
-
-    def owned(self, queue: str) -> set[str]:
-        """Return the ids that are in this worker's hands as Redis sees it."""
+class Valve(Protocol):
+    """The part of the broker that says whether a queue flows."""
 
     def is_paused(self, queue: str) -> bool:
         """Return whether nothing is to be fetched now."""
@@ -55,10 +40,17 @@ class QueueConsumer(Consumer):
     """Hands the messages of one queue to Dramatiq's worker. Losing Redis only makes it wait."""
 
     def __init__(
-        self, broker: Source, consumption: Consumption, queue_name: str, prefetch: int, timeout_ms: int
+        self,
+        broker: Valve,
+        hands: Hands,
+        consumption: Consumption,
+        queue_name: str,
+        prefetch: int,
+        timeout_ms: int,
     ) -> None:
         self.queue_name = queue_name
         self.broker = broker
+        self._hands = hands
         self._consumption = consumption
         self._prefetch = prefetch
         self._timeout_s = timeout_ms / 1000
@@ -123,7 +115,7 @@ class QueueConsumer(Consumer):
         try:
             if self._may_have_strays:
                 self._return_strays()
-            fetched = self.broker.fetch(self.queue_name, room, _HELD_BYTES - self._holding.bytes)
+            fetched = self._hands.fetch(self.queue_name, room, _HELD_BYTES - self._holding.bytes)
         except (redis.RedisError, OSError) as error:
             self._lost(error)
             return
@@ -144,7 +136,7 @@ class QueueConsumer(Consumer):
     def _return_strays(self) -> None:
         # A fetch whose answer was lost leaves messages in this worker's hands that it does not know of. Since it
         # lives, nobody would ever take them over.
-        owned = self.broker.owned(self.queue_name)
+        owned = self._hands.owned(self.queue_name)
         strays = owned - self._holding.ids() - self._consumption.settler.unsent(self.queue_name)
         for redis_message_id in strays:
             self._settle(Operation.FRONT, Ticket(redis_message_id))
