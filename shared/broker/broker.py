@@ -265,6 +265,9 @@ class RunferryBroker(RedisBroker):
                 )
             return self._consumption
 
+    def _describe(self) -> WorkerInfo | None:
+        return self.describe()
+
     def _call(self, function: Callable[[], Result]) -> Result:
         with queue_errors():
             return self._patience.call(function)
