@@ -85,7 +85,7 @@ class Follower:
         return Snapshot(
             elapsed_s=time.monotonic() - self._start_s,
             scanned=self._tally.runs,
-            published=self._tally.published_messages,
+            published=self._tally.published_messages if self._publisher is not None else None,
             committed=self._tally.handled_messages if self._watch is not None else None,
             total=self._total(),
             waiting=reason,
@@ -106,10 +106,7 @@ class Follower:
 
     async def _look_at_workers(self) -> None:
         if self._workers is not None and (status := self._workers.exit_status()) is not None:
-            raise GaveUpError(
-                f"The workers ended by themselves, with status {status}. The end of {self._workers.log}:\n"
-                f"{self._workers.tail()}"
-            )
+            raise GaveUpError(self._with_log(f"The workers ended by themselves, with status {status}."))
         blocked = self._publisher is not None and self._publisher.waiting is not None
         unheard = len(self._outbound) if self._watch is not None and self._outbound is not None else 0
         if self._broker is None or not (blocked or unheard):
@@ -125,6 +122,11 @@ class Follower:
             workers, queued=depth.pending, buried=depth.dead, unheard=unheard, now_s=time.monotonic()
         )
         if sight.give_up is not None:
-            raise GaveUpError(sight.give_up)
+            raise GaveUpError(self._with_log(sight.give_up))
         if sight.note is not None:
             self._reporter.note(sight.note)
+
+    def _with_log(self, sentence: str) -> str:
+        if self._workers is None:
+            return sentence
+        return f"{sentence} The end of {self._workers.log}:\n{self._workers.tail()}"

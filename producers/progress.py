@@ -9,19 +9,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 _LINE_EVERY_S: Final = 5.0
+_FIGURES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Runs at one moment; `total` is None until it is known, `committed` where nobody waits for the workers."""
+    """Runs at one moment.
+
+    `total` is None until it is known, `published` in a dry run, `committed` where nobody follows the messages.
+    """
 
     elapsed_s: float
     scanned: int
-    published: int
+    published: int | None
     committed: int | None
     total: int | None
     waiting: str | None = None
@@ -45,8 +52,8 @@ class Snapshot:
 
     def counts(self) -> str:
         """Return the counts in words."""
-        counts = f"{self.scanned:,} scanned, {self.published:,} published"
-        return counts if self.committed is None else f"{counts}, {self.committed:,} committed"
+        counts = {"scanned": self.scanned, "published": self.published, "committed": self.committed}
+        return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count is not None)
 
 
 class Reporter(Protocol):
@@ -63,38 +70,40 @@ class Reporter(Protocol):
 
 
 class BarReporter:
-    """A bar with counts, rate and time left."""
+    """Two lines that stay in their place: the counts, and a bar with rate and time left."""
 
     def __init__(self, console: Console) -> None:
-        columns: tuple[ProgressColumn, ...] = (
-            TextColumn("{task.percentage:>3.0f}%"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[rate]} runs/s, {task.fields[left]} left"),
-        )
-        self._console = console
-        self._counts = Progress(TextColumn("{task.description}"), *columns, console=console, transient=True)
-        self._task: TaskID = self._counts.add_task("", total=None, rate="0", left="-:--:--")
-        self._counts.start()
+        self._live = Live(console=console, transient=True, refresh_per_second=4)
+        self._live.start()
 
     def update(self, snapshot: Snapshot) -> None:
         """Show how far it is."""
-        waiting = f" ({snapshot.waiting})" if snapshot.waiting and self._console.width > 120 else ""
-        self._counts.update(
-            self._task,
-            description=snapshot.counts() + waiting,
-            total=None if snapshot.total is None else max(snapshot.total, snapshot.done),
-            completed=snapshot.done,
-            rate=f"{snapshot.rate_per_s:,.0f}",
-            left=snapshot.left,
+        self._live.update(self.render(snapshot))
+
+    def render(self, snapshot: Snapshot) -> Group:
+        """Return the two lines, which fit into any width."""
+        waiting = f"; {snapshot.waiting}" if snapshot.waiting else ""
+        total = None if snapshot.total is None else max(snapshot.total, snapshot.done)
+        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        grid.add_column(ratio=1)
+        for _ in range(_FIGURES):
+            grid.add_column(no_wrap=True)
+        grid.add_row(
+            ProgressBar(total=total, completed=snapshot.done, pulse=total is None),
+            "" if not total else f"{snapshot.done / total:.0%}",
+            f"{snapshot.rate_per_s:,.1f} runs/s",
+            f"{snapshot.left} left",
         )
+        counts = Text(snapshot.counts() + waiting, no_wrap=True, overflow="ellipsis")
+        return Group(counts, grid)
 
     def note(self, sentence: str) -> None:
         """Say something above the bar."""
-        self._counts.console.print(sentence, markup=False, highlight=False)
+        self._live.console.print(sentence, markup=False, highlight=False)
 
     def close(self) -> None:
         """Take the bar off the screen."""
-        self._counts.stop()
+        self._live.stop()
 
 
 class LineReporter:

@@ -22,6 +22,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 _TAIL_BYTES: Final = 8_192
 _TAIL_LINES: Final = 15
+_TAIL_COLUMNS: Final = 400
 
 
 class WorkerProcesses:
@@ -58,7 +59,7 @@ class WorkerProcesses:
         with self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = log.read().decode("utf-8", "replace")
-        return "\n".join(text.splitlines()[-_TAIL_LINES:])
+        return "\n".join(line[:_TAIL_COLUMNS] for line in text.splitlines()[-_TAIL_LINES:])
 
     def stop(self, timeout_s: float) -> None:
         """End the workers: first asked, to finish what they have, then killed; nothing is lost by that."""
