@@ -35,7 +35,7 @@ backfill: $(MADE)
 	@[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'
 
 test: lint
-	@$(ALONE) $(BIN)/pytest
+	@$(ALONE) $(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(MADE)
 	@$(ALONE) $(BIN)/ruff format --check .

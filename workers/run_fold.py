@@ -25,7 +25,6 @@ from workers.plan import DeliveryRow, KeptDocuments, Plan, RowInsert
 from workers.stage_fold import Applicant, StageFold, changed_rows, stage_of
 from workers.verdicts import Verdict
 
-
 #: Iterating an enum class is slow, and this is done for every run.
 _STAGES: Final = tuple(Stage)
 
