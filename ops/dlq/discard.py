@@ -10,6 +10,7 @@ from ops.dlq.database import with_database
 from ops.dlq.queries import query
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, count, newest_id
+from ops.dlq.summary import letters
 from shared.command import DONE, print_json, say, store_options
 from shared.errors import UsageError
 from shared.settings import Settings
@@ -43,7 +44,7 @@ def discard_letters(
         await check_ids(connection, selection)
         newest = await newest_id(connection, selection)
         found = await count(connection, selection)
-        if found and not confirmed(f"Discard {found:,} dead letters?", yes=yes):
+        if found and not confirmed(f"Discard {letters(found)}?", yes=yes):
             return None
         # What is filed while the question is open was not asked about.
         status: str = await connection.execute(
@@ -56,7 +57,7 @@ def discard_letters(
         return DONE
     if as_json:
         print_json({"discarded": discarded})
-    say(f"Discarded {discarded:,} dead letters." if discarded else "No waiting dead letters match.")
+    say(f"Discarded {letters(discarded)}." if discarded else "No waiting dead letters match.")
     return DONE
 
 

@@ -132,7 +132,7 @@ def _replay(
             "what": "edited",
             "who": who(),
             "batch_id": batch.batch_id,
-            "as": replay.outputs[0].content_sha256,
+            "as": replay.copy_sha256,
             "documents": kept,
         }
 

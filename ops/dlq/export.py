@@ -14,6 +14,7 @@ from ops.dlq.database import with_database
 from ops.dlq.lines import line_of
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, portions, read_whole
+from ops.dlq.summary import letters
 from shared.command import DONE, say, store_options
 from shared.errors import UsageError
 from shared.settings import Settings
@@ -64,5 +65,5 @@ def export_letters(selection: Selection, path: Path | None, settings: Settings) 
         return written
 
     written = with_database(settings, export)
-    say(f"Exported {written:,} dead letters{'' if path is None else f' to {path}'}.")
+    say(f"Exported {letters(written)}{'' if path is None else f' to {path}'}.")
     return DONE

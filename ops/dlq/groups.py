@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 import click
@@ -11,12 +11,10 @@ from ops.dlq.database import with_database
 from ops.dlq.queries import query
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.summary import iso, short_time
-from ops.dlq.tables import print_table
+from ops.dlq.tables import Row, print_rows
 from shared.command import DONE, print_json, say, store_options
 from shared.settings import Settings
 from shared.stores import Stores
-
-_COLUMNS: Final = ("fingerprint", "letters", "first (UTC)", "last (UTC)", "reason", "stage", "example", "sentence")
 
 
 @click.command("groups")
@@ -41,7 +39,7 @@ def list_groups(selection: Selection, limit: int, as_json: bool, settings: Setti
     if as_json:
         print_json([_json(group) for group in groups])
     elif groups:
-        print_table(_COLUMNS, [_cells(group) for group in groups], wraps="sentence")
+        print_rows(_row(group) for group in groups)
     else:
         say("No dead letters match.")
     return DONE
@@ -60,14 +58,21 @@ def _json(group: Any) -> dict[str, Any]:
     }
 
 
-def _cells(group: Any) -> tuple[object, ...]:
-    return (
-        group["fingerprint"],
-        group["letters"],
-        short_time(group["first"]),
-        short_time(group["last"]),
-        group["reason"],
-        group["stage"] or "?",
-        group["example"],
-        group["sentence"],
+def _row(group: Any) -> Row:
+    stage = f"stage {group['stage']}" if group["stage"] else "of no known stage"
+    first, last = short_time(group["first"]), short_time(group["last"])
+    return Row(
+        fields=(
+            group["fingerprint"],
+            group["letters"],
+            first,
+            last,
+            group["reason"],
+            group["stage"],
+            group["example"],
+            group["sentence"],
+        ),
+        number=f"{group['letters']:,}×",
+        head=f"{group['reason']}  {stage}, fingerprint {group['fingerprint']}",
+        below=f"{first} to {last} UTC; for example {group['example']}: {group['sentence']}",
     )

@@ -11,6 +11,7 @@ import click
 from ops.dlq.database import with_database
 from ops.dlq.lines import LetterLine, parse_line, row_of
 from ops.dlq.queries import QUERIES
+from ops.dlq.summary import letters
 from shared.command import DONE, print_json, say, store_options
 from shared.errors import UsageError
 from shared.settings import Settings
@@ -50,7 +51,7 @@ def import_letters(file: IO[bytes], as_json: bool, settings: Settings) -> int:
     imported, already_there = with_database(settings, read)
     if as_json:
         print_json({"imported": imported, "already_there": already_there})
-    say(f"Imported {imported:,} dead letters; {already_there:,} were there already.")
+    say(f"Imported {letters(imported)}; {already_there:,} were there already.")
     return DONE
 
 

@@ -11,13 +11,12 @@ from ops.dlq.database import with_database
 from ops.dlq.queries import query
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.summary import short_time, summary_json
-from ops.dlq.tables import print_table
+from ops.dlq.tables import Row, print_rows
 from shared.command import DONE, print_json, say, store_options
 from shared.settings import Settings
 from shared.stores import Stores
 
 _GREATEST_ID: Final = 2**63 - 1
-_COLUMNS: Final = ("id", "died at (UTC)", "reason", "run", "stage", "origin", "seen", "replays", "sentence")
 
 
 @click.command("list")
@@ -53,22 +52,31 @@ def list_letters(
     if not page:
         say("No dead letters match.")
         return DONE
-    print_table(_COLUMNS, [_cells(row) for row in page], wraps="sentence")
+    print_rows(_row(row) for row in page)
     if len(rows) > limit:
         say(f"There are more: add --before {page[-1]['id']}. `ops dlq groups` shows them all in groups.")
     return DONE
 
 
-def _cells(row: Any) -> tuple[object, ...]:
+def _row(row: Any) -> Row:
+    stage = f"stage {row['stage']}" if row["stage"] else "of no known stage"
     state = "" if row["state"] == "open" else f" ({row['state']})"
-    return (
-        row["id"],
-        short_time(row["died_at"]),
-        row["reason"] + state,
-        row["run_id"] or "?",
-        row["stage"] or "?",
-        row["origin"],
-        row["seen"],
-        row["replays"],
-        row["sentence"],
+    replays = f", replayed {row['replays']:,}×" if row["replays"] else ""
+    origin = row["origin"] or "of unknown origin"
+    return Row(
+        fields=(
+            row["id"],
+            short_time(row["died_at"]),
+            row["reason"],
+            row["run_id"],
+            row["stage"],
+            row["origin"],
+            row["seen"],
+            row["replays"],
+            row["state"],
+            row["sentence"],
+        ),
+        number=str(row["id"]),
+        head=f"{row['reason']}{state}  {row['run_id'] or '(no run id)'} {stage}",
+        below=f"{short_time(row['died_at'])} UTC, {origin}, seen {row['seen']:,}×{replays}: {row['sentence']}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -64,11 +64,12 @@ class Unreplayable(Exception):  # noqa: N818 - an expected outcome
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A message that replays a letter."""
+    """A message that replays a letter; `copy_sha256` is the hash of what takes the place of the letter's documents."""
 
     letter_id: int
     contract: StageOutputsMessage | RunStarted | RunFailed
     message: Message[Any]
+    copy_sha256: Sha256 | None = None
 
     @property
     def outputs(self) -> tuple[OutputBody, ...]:
@@ -87,7 +88,8 @@ def replay_of(filed: FiledLetter, batch: Batch, copy: Copy | None = None) -> Rep
         if copy is not None:
             raise Unreplayable("The letter holds a whole message, not an output that has documents.")
         return _replay_of_message(filed, batch)
-    if copy is not None and content_sha256(copy.documents) != filed.letter.content_sha256:
+    copied = copy is not None and content_sha256(copy.documents) != filed.letter.content_sha256
+    if copy is not None and copied:
         stage = Stage(filed.letter.stage)
         output = OutputBody.of(stage, copy.documents, copy.produced_at, mends=root_hash(filed))
     else:
@@ -103,7 +105,8 @@ def replay_of(filed: FiledLetter, batch: Batch, copy: Copy | None = None) -> Rep
         outputs=(output,),
         hints=_hints(filed.letter.envelope.get("hints")),
     )
-    return _replay(filed, contract, batch, queues.BACKFILL, queues.WRITE_BACKFILL)
+    sent = _replay(filed, contract, batch, queues.BACKFILL, queues.WRITE_BACKFILL)
+    return replace(sent, copy_sha256=Sha256(output.content_sha256)) if copied else sent
 
 
 def fault_of(replay: Replay, max_output_bytes: int) -> Malformed | None:

@@ -13,7 +13,7 @@ from ops.dlq.asking import confirmed, who
 from ops.dlq.database import with_database
 from ops.dlq.queries import QUERIES
 from ops.dlq.selection import Moment
-from ops.dlq.summary import iso, short_time
+from ops.dlq.summary import iso, letters, short_time
 from shared.command import DONE, print_json, say, store_options
 from shared.dead_letters.letter import LetterState
 from shared.settings import Settings
@@ -67,7 +67,7 @@ def purge_letters(
         return DONE
     if as_json:
         print_json({"purged": purged})
-    say(f"Deleted {purged:,} letters." if purged else "No closed letters are that old.")
+    say(f"Deleted {letters(purged)}." if purged else "No closed letters are that old.")
     return DONE
 
 

@@ -22,6 +22,7 @@ from ops.dlq.replaying import Broker, DryRun, Replayer, ReplayOptions, ReplayRes
 from ops.dlq.rereading import check_root
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, count
+from ops.dlq.summary import letters
 from producers.identity import publisher_name
 from producers.rate import parse_rate
 from shared.broker.broker import make_broker
@@ -205,7 +206,7 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
     if not (result.replayed or result.in_flight or result.unreplayable):
         say("No waiting dead letters match.")
         return
-    say(f"Replayed {result.replayed:,} dead letters in batch {batch.batch_id}.")
+    say(f"Replayed {letters(result.replayed)} in batch {batch.batch_id}.")
     if result.outcomes is not None:
         counts = result.outcomes.counts
         say(

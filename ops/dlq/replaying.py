@@ -182,7 +182,8 @@ class Replayer:
         return make_replay(filed, self.batch, self.options.root, self.settings.max_output_bytes)
 
     def _line(self, replay: Replay) -> Mapping[str, Any]:
-        return {"who": self.who, "batch_id": self.batch.batch_id, **copied(replay)}
+        line = {"who": self.who, "batch_id": self.batch.batch_id}
+        return line if replay.copy_sha256 is None else {**line, "what": "reread", "as": replay.copy_sha256}
 
     def _followed(self, outcomes: Outcomes) -> None:
         self.progress.update(outcomes.handled, "handled")
@@ -191,13 +192,6 @@ class Replayer:
         if self.options.rate_per_s is None:
             return min(_PORTION_LETTERS, self.settings.high_water_messages)
         return max(1, min(_PORTION_LETTERS, int(self.options.rate_per_s * _PACED_PORTION_S)))
-
-
-def copied(replay: Replay) -> Mapping[str, Any]:
-    """Return what a history line keeps of a message that carries other documents than its letter."""
-    if len(replay.outputs) == 1 and replay.outputs[0].mends is not None:
-        return {"as": replay.outputs[0].content_sha256}
-    return {}
 
 
 def make_replay(filed: FiledLetter, batch: Batch, root: Path | None, max_output_bytes: int) -> Replay:

@@ -33,6 +33,11 @@ def iso(moment: datetime | None) -> str | None:
     )
 
 
+def letters(number: int) -> str:
+    """Return so many dead letters in words."""
+    return f"{number:,} dead letter" if number == 1 else f"{number:,} dead letters"
+
+
 def short_time(moment: datetime) -> str:
     """Return a moment in UTC for people, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

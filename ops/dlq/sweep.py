@@ -6,6 +6,7 @@ import asyncpg
 import click
 
 from ops.dlq.database import with_database
+from ops.dlq.summary import letters
 from shared import queues
 from shared.broker.broker import make_broker
 from shared.command import DONE, print_json, say, store_options
@@ -35,5 +36,5 @@ def sweep_letters(as_json: bool, settings: Settings) -> int:
     filed = with_database(settings, run)
     if as_json:
         print_json({"filed": filed})
-    say(f"Filed {filed:,} dead letters." if filed else "There was nothing to file.")
+    say(f"Filed {letters(filed)}." if filed else "There was nothing to file.")
     return DONE

@@ -1,36 +1,49 @@
-"""Tables on stdout: fitted to a terminal, and tab-separated lines elsewhere."""
+"""Rows on stdout: a head and its sentence on a terminal, however narrow; tab-separated fields elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ops.dlq.printable import printable
 
+_INDENT: Final = 9
+_LEAST_WIDTH: Final = 40
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, wraps: str) -> None:
-    """Print rows under their columns; on a narrow terminal only the column `wraps` gives way."""
-    console = Console()
-    if not console.is_terminal:
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing to list: its fields for scripts, its head and what is said below it for people."""
+
+    fields: Sequence[object]
+    number: str
+    head: str
+    below: str
+
+
+def print_rows(rows: Iterable[Row]) -> None:
+    """Print rows as suits what stdout is."""
+    if not sys.stdout.isatty():
         for row in rows:
-            click.echo("\t".join(printable(str(value)) for value in row))
+            click.echo("\t".join(printable(str(field)) for field in row.fields))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        numbers = column in ("id", "stage", "seen", "replays", "letters", "example")
-        table.add_column(
-            column,
-            justify="right" if numbers else "left",
-            no_wrap=column != wraps,
-            overflow="fold" if column == wraps else "ellipsis",
-            ratio=1 if column == wraps else None,
-            min_width=len(column) if column != wraps else 20,
-        )
+    width = max(shutil.get_terminal_size().columns, _LEAST_WIDTH)
     for row in rows:
-        table.add_row(*(Text(printable(str(value))) for value in row))
-    console.print(table)
+        for line in row_lines(row, width):
+            click.echo(line)
+
+
+def row_lines(row: Row, width: int) -> list[str]:
+    """Return a row for people, in lines that fit."""
+    indent = " " * _INDENT
+    head = textwrap.wrap(
+        printable(row.head), width, initial_indent=f"{row.number:>{_INDENT - 2}}  ", subsequent_indent=indent
+    )
+    below = textwrap.wrap(printable(row.below), width, initial_indent=indent, subsequent_indent=indent)
+    return [click.style(line, bold=True) for line in head] + below

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click import unstyle
 
 from ops.dlq.selection import parse_moment
+from ops.dlq.tables import Row, row_lines
 from shared.contract import Origin
 from shared.errors import Malformed, Place
 from shared.ids import Stage
@@ -156,3 +158,12 @@ def test_moments_are_ages_or_times_in_utc():
     assert parse_moment("2026-04-30T12:00+02:00", now) == datetime(2026, 4, 30, 10, tzinfo=UTC)
     with pytest.raises(ValueError):
         parse_moment("yesterday", now)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_on_a_terminal_the_number_and_the_reason_are_whole_however_narrow_it_is(width):
+    row = Row((), "123456", "card_without_sections  " + "long-run-id-" * 6 + " stage 5", "because " * 30)
+    lines = [unstyle(line) for line in row_lines(row, width)]
+    assert lines[0].startswith(" 123456  card_without_sections")
+    assert max(map(len, lines)) <= width
+    assert " ".join("".join(lines).split()).count("because") == 30

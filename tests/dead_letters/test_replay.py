@@ -11,6 +11,9 @@ import pytest
 from shared import queues
 from shared.broker.broker import make_broker
 from shared.contract import Origin, OutputBody, StageOutputsMessage, to_wire
+from shared.dead_letters.evidence import evidence_of, letter_of_bytes, payload_of
+from shared.dead_letters.letter import Delivery
+from shared.dead_letters.recording import record
 from shared.documents import Document
 from shared.errors import Malformed, Place
 from shared.ids import Stage
@@ -105,6 +108,7 @@ def test_a_file_mended_on_disk_mends_the_letter_and_the_old_output_never_dies_an
 
     assert (ended.status, ended.json["committed"]) == (0, 1)
     assert letters.one(letter_id)["state"] == "mended"
+    assert [line["what"] for line in letters.one(letter_id)["history"]] == ["died", "reread", "mended"]
     (ledger,) = letters.fetch("SELECT * FROM runferry.ledger")
     assert ledger["produced_at"].timestamp() == 1_767_400_000
     assert ledger["mends"] == [bad.content_sha256]
@@ -234,10 +238,6 @@ def test_without_a_worker_the_wait_says_so_and_ends(ops_dlq, letters, letter):
 
 
 def test_a_whole_message_that_is_understood_by_now_is_replayed(ops_dlq, letters, letter, worker, in_database):
-    from shared.dead_letters.evidence import evidence_of, letter_of_bytes, payload_of
-    from shared.dead_letters.letter import Delivery
-    from shared.dead_letters.recording import record
-
     plain = letter(text=GOOD)
     output = OutputBody.of(Stage.INSPIRATIONS, (Document("inspirations.json", GOOD.encode()),), plain.produced_at)
     wire = (
@@ -255,10 +255,6 @@ def test_a_whole_message_that_is_understood_by_now_is_replayed(ops_dlq, letters,
 
 
 def test_bytes_that_are_no_message_are_shown_and_refused(ops_dlq, letters, letter):
-    from shared.dead_letters.evidence import evidence_of, letter_of_bytes
-    from shared.dead_letters.letter import Delivery
-    from shared.dead_letters.recording import record
-
     at = letter().produced_at
     evidence = evidence_of(Malformed(Reason.MESSAGE, "The bytes are no message."))
     raw = letter_of_bytes(b"\x00\xff garbage", evidence, Delivery("", "", "live", 1, at, at))
