@@ -92,6 +92,8 @@ class Publisher:
         for chunk in self._chunks(parcels):
             self._await_room(chunk)
             self._await_turn(len(chunk))
+            if self._stop.is_set():
+                raise StoppedError
             before(chunk)
             self._send(chunk)
             after(chunk)
@@ -143,8 +145,6 @@ class Publisher:
 
     def _retried(self, call: Callable[[], R]) -> R:
         while True:
-            if self._stop.is_set():
-                raise StoppedError
             try:
                 return call()
             except QueueAway as away:

@@ -171,6 +171,23 @@ def test_stopping_ends_a_wait_at_once(
     assert (one.sent, fake_queue.messages) == ([], [])
 
 
+def test_a_chunk_that_was_not_begun_when_asked_to_stop_counts_as_never_gone(
+    fake_queue: Any, sending: Callable[..., Sending]
+) -> None:
+    one = sending(marks=HighWater(1_000, 1 << 20, 0.6))
+    enqueue = fake_queue.enqueue_many
+
+    def stopped_meanwhile(messages: Any) -> int:
+        one.stop.set()
+        count: int = enqueue(messages)
+        return count
+
+    fake_queue.enqueue_many = stopped_meanwhile
+    with pytest.raises(StoppedError):
+        one.publish(some_parcels(250))
+    assert len(one.going) == len(one.sent) == len(fake_queue.messages) == 100
+
+
 def test_a_rate_is_kept(fake_queue: Any, sending: Callable[..., Sending]) -> None:
     start_s = time.monotonic()
     sending(rate=50.0, marks=HighWater(1_000, 1 << 20, 0.6)).publish(some_parcels(30))
