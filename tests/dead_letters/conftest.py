@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,6 +185,8 @@ def ops_dlq(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
     monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
+    # An edit that is not sent is kept where temporary files are.
+    monkeypatch.setattr(tempfile, "tempdir", str(settings.root.parent))
 
     def run(*arguments: object, stdin: bytes | None = None) -> Ended:
         runner = CliRunner()
