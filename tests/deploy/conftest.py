@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import re
 import shlex
@@ -13,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
+from command_lines import check_command_line
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -71,26 +69,6 @@ def dockerfile() -> list[Instruction]:
 
 
 @pytest.fixture(scope="session")
-def check_command(project: dict[str, Any]) -> Callable[[Sequence[str]], None]:
+def check_command() -> Callable[[Sequence[str]], None]:
     """A check that a command line names an existing command or module, with options that it has."""
-
-    def check(line: Sequence[str]) -> None:
-        words = list(line)
-        if words[0] == "runferry-entrypoint":
-            words = words[1:]
-        if words[:2] == ["python", "-m"]:
-            assert importlib.util.find_spec(words[2]) is not None, f"no module {words[2]}"
-            return
-        assert words[0] in project["scripts"], f"no command {words[0]}"
-        module, _, attribute = project["scripts"][words[0]].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        name, arguments = words[0], words[1:]
-        while isinstance(command, click.Group):
-            name, arguments = arguments[0], arguments[1:]
-            found = command.get_command(click.Context(command), name)
-            assert found is not None, f"no command {name} in {' '.join(line)}"
-            command = found
-        # Parsing alone; nothing is invoked. Unknown options and bad values raise click.UsageError.
-        command.make_context(name, arguments)
-
-    return check
+    return check_command_line
