@@ -64,8 +64,8 @@ class RunferryBroker(RedisBroker):
         worker_id = str(uuid4())
         # A consumer that waits by itself must hear of every lost answer: each may have carried messages.
         self._impatient = make_client(redis_url, timeout_s=timeout_s, retried=False)
-        self._hands = Hands(self._impatient, settings.namespace, worker_id)
-        self._suspects = Suspects(self._hands.mark_alone)
+        self.hands = Hands(self._impatient, settings.namespace, worker_id)
+        self._suspects = Suspects(self.hands.mark_alone)
         super().__init__(  # type: ignore[no-untyped-call]
             client=make_client(redis_url, timeout_s=timeout_s, retried=patience is None),
             middleware=[*middleware, Lifecycle(self), self._suspects],
@@ -131,9 +131,9 @@ class RunferryBroker(RedisBroker):
         """Return Redis' time in UTC."""
         return self._call(lambda: clock.redis_now(self.client))
 
-    def stamp(self, run_id: str, stage: int) -> datetime:
-        """Return Redis' time in UTC, always later than the last stamp of that run and stage."""
-        return self._call(lambda: clock.stamp(self._tool_scripts, run_id, stage))
+    def stamp(self, run_id: str, stage: int, after: datetime | None = None) -> datetime:
+        """Return Redis' time in UTC, always later than the last stamp of that run and stage, and than `after`."""
+        return self._call(lambda: clock.stamp(self._tool_scripts, run_id, stage, after))
 
     # For tools.
 
@@ -175,11 +175,9 @@ class RunferryBroker(RedisBroker):
         """Return a consumer of a queue, or of its delay queue; never raises."""
         consumption = self._consuming()
         if queue_name.endswith(".DQ"):
-            return DelayConsumer(
-                partial(self._hands.promote, q_name(queue_name)), consumption, queue_name, timeout
-            )
+            return DelayConsumer(partial(self.hands.promote, q_name(queue_name)), consumption, queue_name, timeout)
         most = self.most_prefetched.get(queue_name, prefetch)
-        return QueueConsumer(self, self._hands, consumption, queue_name, min(prefetch, most), timeout)
+        return QueueConsumer(self, self.hands, consumption, queue_name, min(prefetch, most), timeout)
 
     def pause(self, queue: str) -> None:
         """Fetch nothing more from a queue in this process; what is held goes on."""
@@ -206,7 +204,7 @@ class RunferryBroker(RedisBroker):
         with self._consumption_lock:
             consumption, self._consumption = self._consumption, None
         if consumption is not None:
-            consumption.end(self.settings.drain_timeout.total_seconds(), self._hands.leave)
+            consumption.end(self.settings.drain_timeout.total_seconds(), self.hands.leave)
         self._suspects.gate.open()
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
@@ -233,11 +231,11 @@ class RunferryBroker(RedisBroker):
 
     def do_ack(self, queue_name: str, *messages: Ticket | str | bytes) -> int:
         """Forget messages of this worker."""
-        return self._hands.settle(Operation.ACK, queue_name, messages)
+        return self.hands.settle(Operation.ACK, queue_name, messages)
 
     def do_nack(self, queue_name: str, *messages: Ticket | str | bytes) -> int:
         """Bury messages of this worker."""
-        return self._hands.settle(Operation.BURY, queue_name, messages)
+        return self.hands.settle(Operation.BURY, queue_name, messages)
 
     def do_qsize(self, queue_name: str) -> int:
         """Count each pending message twice: where its bytes are, and where its id is held."""
@@ -249,7 +247,7 @@ class RunferryBroker(RedisBroker):
             if self._consumption is None:
                 self._consumption = Consumption(
                     heartbeat=Heartbeat(
-                        self._hands.scripts,
+                        self.hands.scripts,
                         self.worker_id,
                         _milliseconds(self.settings.heartbeat_timeout),
                         self._describe,
@@ -258,9 +256,9 @@ class RunferryBroker(RedisBroker):
                     apply={
                         Operation.ACK: lambda queue, tickets: self.do_ack(queue, *tickets),
                         Operation.BURY: lambda queue, tickets: self.do_nack(queue, *tickets),
-                        Operation.FRONT: partial(self._hands.settle, Operation.FRONT),
-                        Operation.BACK: partial(self._hands.settle, Operation.BACK),
-                        Operation.DELAY: partial(self._hands.settle, Operation.DELAY),
+                        Operation.FRONT: partial(self.hands.settle, Operation.FRONT),
+                        Operation.BACK: partial(self.hands.settle, Operation.BACK),
+                        Operation.DELAY: partial(self.hands.settle, Operation.DELAY),
                     },
                 )
             return self._consumption

@@ -20,7 +20,11 @@ def redis_now(client: redis.Redis) -> datetime:
     return _EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
 
 
-def stamp(scripts: Scripts, run_id: str, stage: int) -> datetime:
-    """Return Redis' time, or a microsecond after the last stamp of that run and stage where that is later."""
-    microseconds = scripts.run("stamp", run_id, int(stage), int(_REMEMBERED.total_seconds()))
+def stamp(scripts: Scripts, run_id: str, stage: int, after: datetime | None = None) -> datetime:
+    """Return Redis' time, or a microsecond after the last stamp of that run and stage where that is later.
+
+    `after` is a stamp that was given while Redis was away: from now on all are later.
+    """
+    floor = 0 if after is None else (after - _EPOCH) // timedelta(microseconds=1)
+    microseconds = scripts.run("stamp", run_id, int(stage), int(_REMEMBERED.total_seconds()), floor)
     return _EPOCH + timedelta(microseconds=int(microseconds))

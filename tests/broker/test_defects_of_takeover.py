@@ -186,7 +186,7 @@ def _die(bench: Bench, broker: Any) -> None:
     survivor = bench.broker(heartbeat_timeout_s=0.5)
     survivor.presume_dead(broker.worker_id)
     survivor.consume(QUEUE)
-    assert eventually(lambda: not broker.owned(QUEUE))
+    assert eventually(lambda: not broker.hands.owned(QUEUE))
 
 
 @contextlib.contextmanager

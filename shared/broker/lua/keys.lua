@@ -21,6 +21,10 @@
 -- NS:__workers__            set of announced workers
 -- NS:__worker__.WORKER      JSON of one announced worker; expires
 -- NS:__holds__              hash Q -> JSON of who stopped it and why; see holds.py
+-- NS:__holds__              hash Q -> JSON: who holds the queue, why and since when (shared/broker/holds.py)
+-- NS:__phase__              JSON of the change of phase in force (shared/phase/redis_copy.py)
+-- NS:__processes__          set of the processes that follow the phase
+-- NS:__process__.ID         JSON of one of them; expires (shared/phase/presence.py)
 -- NS:__wake__.Q             channel: Q was empty and has something now
 --
 -- Redis at its memory limit refuses a script at its first command that could grow memory, but only while the
