@@ -31,7 +31,9 @@ help:
 backfill: $(MADE)
 	@$(BIN)/ops services start --quiet --root "$(ROOT)"
 	@$(BIN)/ops schema apply
-	@$(BIN)/producer backfill --all --root "$(ROOT)" --wait --run-workers 2
+	@$(BIN)/producer backfill --all --root "$(ROOT)" --wait --run-workers 2; backfill=$$?; \
+	[ $$backfill -le 1 ] || exit $$backfill; \
+	echo; $(BIN)/ops reconcile --all --root "$(ROOT)" --run-workers 2 && exit $$backfill
 	@[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'
 
 test: lint
