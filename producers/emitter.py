@@ -11,25 +11,20 @@ It needs Redis only, holds its caller no longer than `RUNFERRY_EMIT_TIMEOUT`, an
 from __future__ import annotations
 
 import asyncio
-import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar
-from uuid import uuid4
+from typing import Final, ParamSpec, Self, TypeVar
 
-import redis
-from dramatiq import Message
-
-from producers.identity import publisher_name
-from shared import queues
-from shared.broker.broker import RunferryBroker, make_broker
-from shared.contract import Hints, Origin, OutputBody, RunFailed, RunStarted, StageOutputsMessage, to_wire
+from producers.dispatch import Dispatch
+from producers.live_queue import live_message
+from shared.contract import Hints, RunFailed, RunStarted
 from shared.documents import Document, Sha256, in_natural_order
-from shared.errors import Malformed, QueueAway, SettingsError
+from shared.errors import Malformed
 from shared.ids import RunId, Stage, parse_run_id
 from shared.reasons import Reason
 from shared.settings import Phase, Settings
@@ -37,8 +32,6 @@ from shared.settings import Phase, Settings
 #: What a stage wrote: documents, or their contents by name; text is encoded as UTF-8.
 Documents = Mapping[str, str | bytes] | Iterable[Document]
 
-#: A stamp, the sending, and one more try of either: together they stay within the emit time-out.
-_CALLS: Final = 3
 _THREADS: Final = 4
 _NO_HINTS: Final = Hints()
 
@@ -63,16 +56,17 @@ class Emitted:
 class Emitter:
     """Sends stage outputs and run events to the live queue; may be shared by threads.
 
-    Methods raise QueueAway where Redis can't be reached or doesn't answer in time (the message may still arrive
-    later; sending it again is harmless), and Malformed for a run id that is no folder name or an output above the
-    size limit. Raises SettingsError where REDIS_URL is not set.
+    It obeys the phase: in files-only nothing is published; in db-only an output is durable in the outbox of this disk
+    before `emit` returns, and sent from there whenever Redis is back. In the other phases methods raise QueueAway
+    where Redis can't be reached or doesn't answer in time (the message may still arrive later; sending it again is
+    harmless). They raise Malformed for a run id that is no folder name or an output above the size limit, OutboxFull
+    and OSError where the outbox takes no more. Raises SettingsError where REDIS_URL is not set.
     """
 
     def __init__(self, settings: Settings | None = None, *, publisher: str | None = None) -> None:
-        self._settings = settings or Settings.from_environment()
-        self._publisher = publisher or publisher_name()
-        self._batch_id = f"emit-{uuid4()}"
-        self._broker = None if self._settings.phase is Phase.FILES_ONLY else _live_broker(self._settings)
+        self._dispatch = Dispatch(settings or Settings.from_environment(), role="emitter", publisher=publisher)
+        # Emitters that nobody closed must not leave their threads behind.
+        weakref.finalize(self, self._dispatch.close).atexit = False
 
     def emit(
         self,
@@ -87,26 +81,29 @@ class Emitter:
         """Send one stage's output; `produced_at` (UTC) is now by Redis' clock unless it is given."""
         parsed = parse_run_id(run_id)
         number = Stage(stage)
-        content = _as_documents(documents)
-        _check_size(content, self._settings.max_output_bytes)
-        broker = self._broker
-        if broker is None:
+        dispatch = self._dispatch
+        content = as_documents(documents)
+        check_size(content, dispatch.settings.max_output_bytes)
+        attempt = dispatch.attempts()
+        phase = dispatch.phase()
+        if phase is Phase.FILES_ONLY:
             return Emitted(None)
-        attempt = _Attempts(self._settings.emit_timeout.total_seconds())
-        moment = produced_at or attempt(partial(broker.stamp, parsed, number))
-        body = OutputBody.of(number, content, moment)
-        message = StageOutputsMessage(
-            run_id=parsed,
-            publisher=self._publisher,
-            published_at=moment,
-            origin=Origin.PIPELINE,
-            batch_id=self._batch_id,
-            wants_receipt=wants_receipt,
-            outputs=(body,),
-            hints=hints,
-        )
-        message_id = _send(broker, to_wire(message), attempt)
-        return Emitted(message_id, moment, Sha256(body.content_sha256))
+        keeps = dispatch.keeps(phase)
+        if produced_at is not None:
+            moment = produced_at
+        elif keeps:
+            newest = dispatch.outbox.newest_name(parsed, number)
+            moment = dispatch.moment(parsed, number, attempt, after=newest.produced_at if newest else None)
+        else:
+            moment = dispatch.stamp(parsed, number, attempt)
+        contract = dispatch.message_of(parsed, number, content, moment, hints=hints, wants_receipt=wants_receipt)
+        if keeps:
+            message = dispatch.keep(contract)
+            dispatch.send_kept(message, attempt)
+        else:
+            message = live_message(contract)
+            dispatch.send(message, attempt)
+        return Emitted(message.message_id, moment, Sha256(contract.outputs[0].content_sha256))
 
     def run_started(self, run_id: str, *, hints: Hints = _NO_HINTS) -> Emitted:
         """Say that a pipeline began to work on a run."""
@@ -115,7 +112,7 @@ class Emitter:
             parsed,
             lambda moment: RunStarted(
                 run_id=parsed,
-                publisher=self._publisher,
+                publisher=self._dispatch.publisher,
                 published_at=moment,
                 occurred_at=moment,
                 hints=hints,
@@ -129,7 +126,7 @@ class Emitter:
             parsed,
             lambda moment: RunFailed(
                 run_id=parsed,
-                publisher=self._publisher,
+                publisher=self._dispatch.publisher,
                 published_at=moment,
                 occurred_at=moment,
                 error=error,
@@ -139,8 +136,7 @@ class Emitter:
 
     def close(self) -> None:
         """Close the connections; the emitter opens them again when it is used again."""
-        if self._broker is not None:
-            self._broker.close()
+        self._dispatch.close()
 
     def __enter__(self) -> Self:
         return self
@@ -151,12 +147,11 @@ class Emitter:
         self.close()
 
     def _event(self, run_id: RunId, event: Callable[[datetime], RunStarted | RunFailed]) -> Emitted:
-        broker = self._broker
-        if broker is None:
+        attempt = self._dispatch.attempts()
+        if self._dispatch.phase() is Phase.FILES_ONLY:
             return Emitted(None)
-        attempt = _Attempts(self._settings.emit_timeout.total_seconds())
-        moment = attempt(partial(broker.stamp, run_id, 0))
-        return Emitted(_send(broker, to_wire(event(moment)), attempt), moment)
+        message, moment = self._dispatch.event(run_id, attempt, event)
+        return Emitted(message.message_id, moment)
 
 
 class AsyncEmitter:
@@ -213,47 +208,8 @@ class AsyncEmitter:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
 
 
-class _Attempts:
-    """Calls Redis, and once more where the first try failed and time is left: a pooled connection may be stale."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._last_start_s = time.monotonic() + timeout_s * (_CALLS - 1) / _CALLS
-
-    def __call__(self, function: Callable[[], R]) -> R:
-        try:
-            return _call(function)
-        except QueueAway:
-            if time.monotonic() > self._last_start_s:
-                raise
-            # No retry after this one: only the first failure of an emit has time left for another call.
-            self._last_start_s = 0.0
-            return _call(function)
-
-
-def _call(function: Callable[[], R]) -> R:
-    try:
-        return function()
-    except redis.RedisError as error:
-        raise QueueAway(f"Redis refuses the message: {error}") from error
-
-
-def _live_broker(settings: Settings) -> RunferryBroker:
-    if settings.redis_url is None:
-        raise SettingsError(
-            "REDIS_URL is not set: an emitter needs the Redis of the workers, and never starts one itself."
-        )
-    return make_broker(settings.redis_url.get_secret_value(), settings, patience=settings.emit_timeout / _CALLS)
-
-
-def _send(broker: RunferryBroker, wire: dict[str, Any], attempt: _Attempts) -> str:
-    message: Message[Any] = Message(
-        queue_name=queues.LIVE, actor_name=queues.WRITE_LIVE, args=(), kwargs={"message": wire}, options={}
-    )
-    attempt(lambda: broker.enqueue(message))
-    return message.message_id
-
-
-def _as_documents(documents: Documents) -> tuple[Document, ...]:
+def as_documents(documents: Documents) -> tuple[Document, ...]:
+    """Return what a stage wrote as documents in natural order."""
     if isinstance(documents, Mapping):
         documents = (
             Document(name, content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
@@ -262,7 +218,8 @@ def _as_documents(documents: Documents) -> tuple[Document, ...]:
     return in_natural_order(documents)
 
 
-def _check_size(documents: tuple[Document, ...], max_bytes: int) -> None:
+def check_size(documents: tuple[Document, ...], max_bytes: int) -> None:
+    """Raise Malformed for an output without documents, or above the size limit."""
     if not documents:
         raise Malformed(Reason.NO_DOCUMENTS, "The output has no documents, so there is nothing to send.")
     size = sum(len(document.content) for document in documents)

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),
         description="Redis: redis://, rediss:// or unix://. Give the queue a database of its own.",
     )
-    home: Folder = Field(default=Path(".runferry"), description="Where the embedded services keep their data.")
+    home: Folder = Field(
+        default=Path(".runferry"), description="Where embedded services, outbox and the last known phase are kept."
+    )
     root: Folder = Field(default=Path("data/test-outputs"), description="The folder of the run folders.")
     phase: Phase = Field(default=Phase.DUAL_WRITE, description="The phase where no override was set.")
     namespace: str = Field(default="runferry", description="Prefix of every Redis key.")
@@ -76,6 +78,16 @@ class Settings(BaseSettings):
     )
     emit_timeout: Duration = Field(
         default=timedelta(seconds=2), description="Longest that the emitter may hold a pipeline stage."
+    )
+
+    read_timeout: Duration = Field(
+        default=timedelta(seconds=10), description="Longest that a read waits for the output of a token."
+    )
+    outbox_max_bytes: int = Field(
+        default=1024 * MEBIBYTE, ge=MEBIBYTE, description="Most bytes in the outbox, which is under RUNFERRY_HOME."
+    )
+    outbox_always: bool = Field(
+        default=False, description="Send through the outbox in every phase that sends, not only in db-only."
     )
 
     max_output_bytes: int = Field(default=8 * MEBIBYTE, ge=1024, description="Largest output that is sent.")
@@ -112,6 +124,9 @@ class Settings(BaseSettings):
     )
     soak_db_first: Duration = Field(default=timedelta(days=7), description="Soak in dual-write before db-first.")
     soak_db_only: Duration = Field(default=timedelta(days=30), description="Soak in db-first before db-only.")
+    checklist_max_age: Duration = Field(
+        default=timedelta(hours=24), description="Oldest green checklist that opens db-first and db-only."
+    )
 
     log_format: LogFormat = Field(
         default=LogFormat.AUTO, description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."

@@ -21,6 +21,7 @@ from typing import Final
 from uuid import uuid4
 
 from shared.documents import Document
+from shared.durable_files import make_folder, write_new
 from shared.errors import OutputBusy
 from shared.mapping.manifest import sha256_of
 from shared.run_folders.intent import INTENT_NAME, TEMPORARY_PREFIX, IntendedDocument, Intent
@@ -31,8 +32,8 @@ _LOCK_NAME: Final = ".runferry-lock"
 _LOCK_PATIENCE_S: Final = 30.0
 _LOCK_PAUSE_S: Final = 0.005
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = datetime.resolution
 #: File systems that can't lock a folder say so like this; NFS is one.
 _NO_FOLDER_LOCKS: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOLCK)
 
@@ -43,7 +44,7 @@ def replace_output(folder: Path, documents: Sequence[Document], produced_at: dat
     Makes the folder where it is missing. When it raises OSError, the folder still holds the old output, or already
     the new one, but nothing between. Raises OutputBusy where another writer doesn't come to its end.
     """
-    _make(folder)
+    make_folder(folder)
     folder_fd = os.open(folder, _OPEN_FOLDER)
     try:
         with _locked(folder_fd):
@@ -77,7 +78,7 @@ def _replace(folder_fd: int, documents: Sequence[Document], produced_at: datetim
     try:
         for number, document in enumerate(documents):
             temporaries.append(f"{prefix}{number}")
-            _write(folder_fd, temporaries[-1], document.content, modified_ns)
+            write_new(temporaries[-1], document.content, folder_fd=folder_fd, mtime_ns=modified_ns)
         if len(documents) == 1 and not removed:
             # One rename is atomic by itself.
             os.rename(temporaries[0], documents[0].name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
@@ -92,7 +93,7 @@ def _replace(folder_fd: int, documents: Sequence[Document], produced_at: datetim
             produced_at,
         )
         temporaries.append(f"{prefix}manifest")
-        _write(folder_fd, temporaries[-1], intent.to_json(), None)
+        write_new(temporaries[-1], intent.to_json(), folder_fd=folder_fd)
         os.fsync(folder_fd)
     except BaseException:
         for name in temporaries:
@@ -122,34 +123,9 @@ def _documents_in(folder_fd: int) -> Iterator[str]:
                 yield entry.name
 
 
-def _write(folder_fd: int, name: str, content: bytes, modified_ns: int | None) -> None:
-    fd = os.open(name, _CREATE, 0o666, dir_fd=folder_fd)
-    with os.fdopen(fd, "wb", buffering=0) as file:
-        left = memoryview(content)
-        while left:
-            left = left[file.write(left) :]
-        if modified_ns is not None:
-            os.utime(fd, ns=(modified_ns, modified_ns))
-        os.fsync(fd)
-
-
 def _unlink(folder_fd: int, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder_fd)
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, each synced into the one that holds it."""
-    if folder.is_dir():
-        return
-    _make(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir()
-    parent_fd = os.open(folder.parent, _OPEN_FOLDER)
-    try:
-        os.fsync(parent_fd)
-    finally:
-        os.close(parent_fd)
 
 
 @contextlib.contextmanager
@@ -188,6 +164,3 @@ def _wait_for_lock(fd: int) -> None:
             time.sleep(_LOCK_PAUSE_S)
         else:
             return
-
-
-_MICROSECOND: Final = datetime.resolution
