@@ -28,8 +28,12 @@ from shared.database_url import DatabaseAddress
 from shared.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
+# The generated trees and the baseline are the benchmarks', which are run from the checkout and never installed.
+if str(REPOSITORY) not in sys.path:
+    sys.path.append(str(REPOSITORY))
+
 #: The machine may be busy with other things; nothing waits that long where all is well.
-PATIENCE_S = 120.0
+PATIENCE_S = 90.0
 _TABLES = ("User", "Run", "InspirationReport", "OpportunityCard", "StageOutput")
 
 
@@ -109,6 +113,7 @@ class Site:
 
     def info(self, worker: subprocess.Popen[bytes]) -> WorkerInfo | None:
         """What a worker process says of itself now."""
+        assert worker.poll() is None, f"the worker ended with {worker.returncode}; the log: {self.tail()}"
         return next((info for info in self.broker.live_workers() if info.pid == worker.pid), None)
 
     def await_workers(self, *workers: subprocess.Popen[bytes]) -> None:
@@ -176,9 +181,10 @@ class Site:
             text=True,
         )
 
-    def backfill(self, *arguments: object, root: Path | None = None) -> Ended:
+    def backfill(self, *arguments: object, root: Path | None = None, **environment: str) -> Ended:
         """Run `producer backfill` of a root to its end; with `--json`."""
-        return self.command("producers.command", *_backfill_of(root or self.settings.root, arguments))
+        words = _backfill_of(root or self.settings.root, arguments)
+        return self.command("producers.command", *words, **environment)
 
     # Messages.
 
@@ -249,18 +255,19 @@ class Site:
         return {table: self.value(f'SELECT count(*) FROM "{table}"') for table in _TABLES}
 
     def everything(self) -> dict[str, list[dict[str, Any]]]:
-        """All rows of the web app but for the times at which they were written, and all letters' identities."""
-        moments = ("updatedAt",)
-        found = {
-            table: sorted(
-                (
-                    {name: value for name, value in row.items() if table != "User" and name not in moments}
-                    for row in self.rows(f'SELECT * FROM "{table}"')
-                ),
-                key=lambda row: str(row.get("id")),
-            )
-            for table in _TABLES
-        }
+        """All rows of the web app but for the times at which they were written, and all letters' identities.
+
+        A row keeps the `createdAt` of the output that inserted it, which depends on the order of arrival; a Run's
+        is derived.
+        """
+        found = {}
+        for table in _TABLES:
+            left_out = ("updatedAt",) if table == "Run" else ("updatedAt", "createdAt")
+            rows = [
+                {name: value for name, value in row.items() if name not in left_out}
+                for row in self.rows(f'SELECT * FROM "{table}"')
+            ]
+            found[table] = sorted(rows, key=lambda row: str(row["id"]))
         found["letters"] = self.rows(
             "SELECT run_id, stage, content_sha256, reason, state FROM runferry.dead_letter ORDER BY 1, 2, 3"
         )
