@@ -57,7 +57,7 @@ def copy_by_two(stores: BenchmarkStores, root: Path, runs: int, number: int) -> 
 def runferry(stores: BenchmarkStores, root: Path, runs: int, number: int) -> Measurement:
     """(c): `producer backfill --all --wait` through Redis and two worker processes."""
     backfill = [_command("producer"), "backfill", "--all", "--wait", "--json", "--root", str(root)]
-    with _workers(stores) as workers:
+    with running_workers(stores) as workers:
         before_s = tree_cpu_s(workers.pid)
         measured, servers = _on_the_clock(stores, lambda: run_measured(backfill, stores.environment()))
         workers_s = tree_cpu_s(workers.pid) - before_s
@@ -113,7 +113,7 @@ def _command(name: str) -> str:
 
 
 @contextmanager
-def _workers(stores: BenchmarkStores) -> Iterator[subprocess.Popen[bytes]]:
+def running_workers(stores: BenchmarkStores) -> Iterator[subprocess.Popen[bytes]]:
     with tempfile.TemporaryFile() as said:
         workers = subprocess.Popen(
             [_command("worker"), "--processes", str(WORKER_PROCESSES)],
