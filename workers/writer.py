@@ -92,7 +92,8 @@ class Writer:
 
     def counters(self) -> dict[str, int]:
         """Return how many outputs were handled since the start, by verdict."""
-        return dict(self._counters)
+        # Plain text: an announcement is JSON, which knows no enums as keys.
+        return {str(verdict): count for verdict, count in self._counters.items()}
 
     def submit(self, queue: str, intake: Intake | Undeliverable) -> Future[Verdicts]:
         """Hand a judged message to the lane of its queue; the future is done once it is committed."""
