@@ -16,7 +16,25 @@ if not getattr(shared, "IS_RUNFERRY", False):
     raise ImportError(_sentence)
 
 from producers.emitter import AsyncEmitter, Emitted, Emitter
+from producers.receipt import CommitState, Receipt, Token
+from producers.stage_store.async_store import AsyncReceipt, AsyncStageStore
+from producers.stage_store.output import Source, StageOutput
+from producers.stage_store.store import StageStore
 from shared.contract import Hints
 from shared.documents import Document
 
-__all__ = ["AsyncEmitter", "Document", "Emitted", "Emitter", "Hints"]
+__all__ = [
+    "AsyncEmitter",
+    "AsyncReceipt",
+    "AsyncStageStore",
+    "CommitState",
+    "Document",
+    "Emitted",
+    "Emitter",
+    "Hints",
+    "Receipt",
+    "Source",
+    "StageOutput",
+    "StageStore",
+    "Token",
+]

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from shared.database import create_pool
+from shared.database import connect, create_pool
 from shared.database_url import DatabaseAddress
 from shared.errors import DatabaseAway, RunferryError
 from shared.settings import Settings
@@ -38,6 +38,7 @@ class DatabaseThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
+        self._others: set[asyncpg.Connection] = set()
 
     def run(self, function: Callable[[asyncpg.Pool], Awaitable[R]], timeout_s: float) -> R:
         """Return what `function` returns when it is handed the pool, within `timeout_s` or DatabaseAway is raised."""
@@ -72,18 +73,25 @@ class DatabaseThread:
                 self._pool = await create_pool(self.address, self.settings.model_copy(update=few))
             return self._pool
 
+    async def connection(self) -> asyncpg.Connection:
+        """Return an open connection outside of the pool, closed with this; must be called on the thread's loop."""
+        opened = await connect(self.address, self.settings)
+        self._others = {other for other in self._others if not other.is_closed()} | {opened}
+        return opened
+
     def close(self) -> None:
         """Close the connections and end the thread; the next use starts both again."""
         with self._lock:
             loop, self._loop = self._loop, None
             pool, self._pool, self._pool_lock = self._pool, None, None
+            others, self._others = self._others, set()
             if loop is None or self._pid != os.getpid():
                 return
 
             def end() -> None:
-                if pool is not None:
+                for opened in [*others, *([] if pool is None else [pool])]:
                     with contextlib.suppress(Exception):
-                        pool.terminate()
+                        opened.terminate()
                 for task in asyncio.all_tasks(loop):
                     task.cancel()
                 loop.call_soon(loop.stop)
@@ -94,6 +102,7 @@ class DatabaseThread:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pool, self._pool_lock = asyncio.new_event_loop(), None, None
+                self._others = set()
                 self._pid = os.getpid()
                 threading.Thread(target=_serve, args=(self._loop,), name="runferry-database", daemon=True).start()
             return self._loop

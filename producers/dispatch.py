@@ -131,6 +131,12 @@ class Dispatch:
             raise QueueAway("REDIS_URL is not set.")
         self.queue.send(message, attempt)
 
+    def send_now(self, message: StageOutputsMessage, attempt: Attempts) -> Message[Any]:
+        """Send an output's message to the live queue without the outbox, and return it; raises QueueAway."""
+        made = live_message(message)
+        self.send(made, attempt)
+        return made
+
     def send_kept(self, message: Message[Any], attempt: Attempts) -> bool:
         """Send a message that is in the outbox, and return whether Redis took it now; else the keeper sends it."""
         try:

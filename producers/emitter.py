@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import Final, ParamSpec, Self, TypeVar
 
 from producers.dispatch import Dispatch
-from producers.live_queue import live_message
 from shared.contract import Hints, RunFailed, RunStarted
 from shared.documents import Document, Sha256, in_natural_order
 from shared.errors import Malformed
@@ -101,8 +100,7 @@ class Emitter:
             message = dispatch.keep(contract)
             dispatch.send_kept(message, attempt)
         else:
-            message = live_message(contract)
-            dispatch.send(message, attempt)
+            message = dispatch.send_now(contract, attempt)
         return Emitted(message.message_id, moment, Sha256(contract.outputs[0].content_sha256))
 
     def run_started(self, run_id: str, *, hints: Hints = _NO_HINTS) -> Emitted:

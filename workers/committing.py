@@ -13,6 +13,7 @@ from typing import Any, Final, assert_never
 import asyncpg
 import orjson
 
+from shared.committed import CHANNEL, payload_of
 from shared.dead_letters.recording import record, resolve
 from shared.ids import RunId
 from shared.mapping.moments import whole_milliseconds
@@ -87,6 +88,9 @@ async def commit_plan(connection: asyncpg.Connection, plan: Plan, worker: str) -
     await record(connection, plan.letters)
     await resolve(connection, plan.settled)
     await _add_deliveries(connection, plan.deliveries, worker)
+    if plan.receipts:
+        # Only here: a notification in every commit would have all commits of the database wait for each other.
+        await connection.execute(QUERIES["notify_commit"], CHANNEL, payload_of(plan.receipts))
 
 
 def naive_utc(moment: datetime) -> datetime:

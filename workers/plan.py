@@ -74,6 +74,7 @@ class Plan:
     letters: list[DeadLetter] = field(default_factory=list)
     settled: list[SettledOutput] = field(default_factory=list)
     deliveries: list[DeliveryRow] = field(default_factory=list)
+    receipts: list[str] = field(default_factory=list)  # ids of messages that somebody waits for
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ def plan_batch(
             fold = folds[intake.run_id] = RunFold(held[intake.run_id])
         named = intake.message.hints.user_id
         verdicts.append(fold.fold(intake, owners.get(MIGRATION_USER if named is None else named)))
+        if isinstance(intake.message, StageOutputsMessage) and intake.message.wants_receipt:
+            plan.receipts.append(intake.consignment.message_id)
     for fold in folds.values():
         fold.finish(plan, quiet=quiet)
     return plan, verdicts

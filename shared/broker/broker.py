@@ -26,7 +26,7 @@ from shared.broker.delays import DelayConsumer
 from shared.broker.depths import Depth, Memory, read_depths
 from shared.broker.hands import Hands
 from shared.broker.heartbeat import Heartbeat
-from shared.broker.in_flight import InFlight, read_in_flight
+from shared.broker.in_flight import InFlight, read_carried, read_in_flight
 from shared.broker.lifecycle import Lifecycle
 from shared.broker.patience import Patience
 from shared.broker.registry import Registry, WorkerInfo
@@ -145,6 +145,10 @@ class RunferryBroker(RedisBroker):
         """Return the outputs in flight of each run, also of those that have none."""
         return self._call(lambda: read_in_flight(self._tool_scripts, run_ids))
 
+    def carried(self, found: InFlight) -> bytes | None:
+        """Return the bytes of the message that carries an output in flight; None where it was settled meanwhile."""
+        return self._call(lambda: read_carried(self.client, self.namespace, found))
+
     def dead_messages(self, queue: str, *, offset: int = 0, limit: int = 100) -> list[DeadMessage]:
         """Return messages of a queue that are dead and not filed yet, oldest first."""
         return self._call(lambda: read_dead(self._tool_scripts, queue, offset=offset, limit=limit))
@@ -173,7 +177,7 @@ class RunferryBroker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Return a consumer of a queue, or of its delay queue; never raises."""
-        consumption = self._consuming()
+        consumption = self.begin_consumption()
         if queue_name.endswith(".DQ"):
             return DelayConsumer(partial(self.hands.promote, q_name(queue_name)), consumption, queue_name, timeout)
         most = self.most_prefetched.get(queue_name, prefetch)
@@ -192,6 +196,28 @@ class RunferryBroker(RedisBroker):
     def is_paused(self, queue: str) -> bool:
         """Return whether nothing is fetched from a queue in this process."""
         return queue in self._paused
+
+    def begin_consumption(self) -> Consumption:
+        """Start the heartbeat, the settler and the wake-ups of this process, once."""
+        with self._consumption_lock:
+            if self._consumption is None:
+                self._consumption = Consumption(
+                    heartbeat=Heartbeat(
+                        self.hands.scripts,
+                        self.worker_id,
+                        _milliseconds(self.settings.heartbeat_timeout),
+                        self._describe,
+                    ),
+                    wakeups=Wakeups(self._impatient, self.namespace),
+                    apply={
+                        Operation.ACK: lambda queue, tickets: self.do_ack(queue, *tickets),
+                        Operation.BURY: lambda queue, tickets: self.do_nack(queue, *tickets),
+                        Operation.FRONT: partial(self.hands.settle, Operation.FRONT),
+                        Operation.BACK: partial(self.hands.settle, Operation.BACK),
+                        Operation.DELAY: partial(self.hands.settle, Operation.DELAY),
+                    },
+                )
+            return self._consumption
 
     def begin_stop(self) -> None:
         """Stop fetching; what is held is finished, suspects that wait go back."""
@@ -241,27 +267,6 @@ class RunferryBroker(RedisBroker):
         """Count each pending message twice: where its bytes are, and where its id is held."""
         counted: int = self._dispatch("qsize")(queue_name)  # type: ignore[no-untyped-call]
         return counted + int(self.client.zcard(f"{self.namespace}:{q_name(queue_name)}.due"))
-
-    def _consuming(self) -> Consumption:
-        with self._consumption_lock:
-            if self._consumption is None:
-                self._consumption = Consumption(
-                    heartbeat=Heartbeat(
-                        self.hands.scripts,
-                        self.worker_id,
-                        _milliseconds(self.settings.heartbeat_timeout),
-                        self._describe,
-                    ),
-                    wakeups=Wakeups(self._impatient, self.namespace),
-                    apply={
-                        Operation.ACK: lambda queue, tickets: self.do_ack(queue, *tickets),
-                        Operation.BURY: lambda queue, tickets: self.do_nack(queue, *tickets),
-                        Operation.FRONT: partial(self.hands.settle, Operation.FRONT),
-                        Operation.BACK: partial(self.hands.settle, Operation.BACK),
-                        Operation.DELAY: partial(self.hands.settle, Operation.DELAY),
-                    },
-                )
-            return self._consumption
 
     def _describe(self) -> WorkerInfo | None:
         return self.describe()

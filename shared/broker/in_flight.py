@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+import redis
+
 from shared.broker.scripts import Scripts
 
 _RUNS_PER_CALL: Final = 500
@@ -67,3 +69,12 @@ def read_in_flight(scripts: Scripts, run_ids: Iterable[str]) -> dict[str, frozen
             stage, _, content_sha256 = field.partition("/")
             found[run_id].add(InFlight(int(stage), content_sha256, queue, message_id))
     return {run_id: frozenset(outputs) for run_id, outputs in found.items()}
+
+
+def read_carried(client: redis.Redis, namespace: str, found: InFlight) -> bytes | None:
+    """Return the bytes of the message that carries an output; None where it was settled meanwhile."""
+    for holder in (".msgs", ".DQ.msgs"):
+        data = client.hget(f"{namespace}:{found.queue}{holder}", found.redis_message_id)
+        if data is not None:
+            return data if isinstance(data, bytes) else data.encode()
+    return None

@@ -91,3 +91,7 @@ INSERT INTO runferry.delivery (batch_id, message_id, run_id, origin, publisher, 
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
                      $8::integer[], $9::jsonb[], $10::jsonb[])
 ON CONFLICT (batch_id, message_id) DO NOTHING;
+
+-- name: notify_commit
+-- Tells those who wait for a receipt that their messages are committed, once the transaction is.
+SELECT pg_notify($1, $2);
