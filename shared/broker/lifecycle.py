@@ -9,9 +9,14 @@ from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker
 from typing_extensions import override
 
+from shared.broker.consumption import Consumption
+
 
 class Consuming(Protocol):
     """The part of the broker that starts and stops with the worker."""
+
+    def begin_consumption(self) -> Consumption:
+        """Start what a consuming process runs."""
 
     def begin_stop(self) -> None:
         """Stop fetching."""
@@ -21,10 +26,15 @@ class Consuming(Protocol):
 
 
 class Lifecycle(Middleware):
-    """Stops fetching when the worker begins to stop, and leaves when it has stopped."""
+    """Starts with the worker, stops fetching when it begins to stop, and leaves when it has stopped."""
 
     def __init__(self, consuming: Consuming) -> None:
         self._consuming = consuming
+
+    @override
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Start what the consumers need."""
+        self._consuming.begin_consumption()
 
     @override
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
