@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 #: Every command of `ops`: name -> "module:attribute" and its section, in the order of the help.
 COMMANDS: Final[dict[str, Entry]] = {
     "services": Entry("ops.services:services", Section.LOOK),
+    "status": Entry("ops.status.command:status", Section.LOOK),
     "reconcile": Entry("ops.reconcile.command:reconcile", Section.PROVE),
     "schema": Entry("ops.schema.command:schema", Section.MEND),
     "dlq": Entry("ops.dlq.command:dlq", Section.MEND),

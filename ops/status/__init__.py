@@ -1,0 +1,1 @@
+"""`ops status`: the migration at a glance."""

@@ -1,0 +1,135 @@
+"""Overview: what one look at the migration saw. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.broker.depths import Depth
+from shared.broker.holds import Hold
+from shared.broker.registry import WorkerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The last report of the reconciler, in short."""
+
+    id: int
+    age: timedelta
+    scope: Mapping[str, Any]
+    balanced: bool
+    verdicts: Mapping[str, int]
+    outputs_on_disk: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue; `oldest` is how long its first message waits."""
+
+    depth: Depth
+    oldest: timedelta | None = None
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What PostgreSQL said; `handled_per_s` is the rate over the last minute."""
+
+    phase: str | None
+    phase_since: datetime | None
+    rows: Mapping[str, int]
+    ledger: int
+    dead_letters: Mapping[str, int]
+    handled_per_s: float
+    report: Report | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What Redis said."""
+
+    queues: Mapping[str, QueueState]
+    workers: tuple[WorkerInfo, ...]
+    used_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything; a store that did not answer is None, and `faults` says why, by its name."""
+
+    at: datetime
+    default_phase: str
+    places: Mapping[str, str]
+    embedded: bool
+    database: Database | None
+    queue: Queue | None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> str:
+        """The phase in force, as far as it can be told."""
+        return (self.database.phase if self.database else None) or self.default_phase
+
+    @property
+    def pending(self) -> int:
+        """Messages that are still to be handled."""
+        return sum(state.depth.pending for state in self.queue.queues.values()) if self.queue else 0
+
+    @property
+    def left(self) -> timedelta | None:
+        """How long the queues will take at the present rate; None where it can't be told."""
+        if self.database is None or not self.pending or self.database.handled_per_s <= 0:
+            return None
+        return timedelta(seconds=round(self.pending / self.database.handled_per_s))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the overview for scripts; what a store did not say is null."""
+        database, queue = self.database, self.queue
+        return {
+            "at": self.at,
+            "phase": self.phase,
+            "services": {
+                name: {"place": place, "fault": self.faults.get(name)} for name, place in self.places.items()
+            },
+            "queues": None if queue is None else {name: _queue(state) for name, state in queue.queues.items()},
+            "dead_letters": None if database is None else sum(database.dead_letters.values()),
+            "dead_letters_by_reason": None if database is None else dict(database.dead_letters),
+            "workers": None if queue is None else [_worker(worker) for worker in queue.workers],
+            "rows": None if database is None else dict(database.rows),
+            "ledger": None if database is None else database.ledger,
+            "handled_per_s": None if database is None else round(database.handled_per_s, 2),
+            "seconds_left": None if self.left is None else self.left.total_seconds(),
+            "report": None if database is None or database.report is None else _report(database.report),
+        }
+
+
+def _queue(state: QueueState) -> dict[str, Any]:
+    depth = state.depth
+    return {
+        "waiting": depth.waiting,
+        "in_flight": depth.in_flight,
+        "delayed": depth.delayed,
+        "dead": depth.dead,
+        "bytes": depth.bytes,
+        "oldest_s": None if state.oldest is None else state.oldest.total_seconds(),
+        "held": None
+        if state.hold is None
+        else {"who": state.hold.who, "why": state.hold.why, "at": state.hold.at},
+    }
+
+
+def _worker(worker: WorkerInfo) -> dict[str, Any]:
+    return {**asdict(worker), "queues": list(worker.queues), "state": worker.state.value}
+
+
+def _report(report: Report) -> dict[str, Any]:
+    return {
+        "id": report.id,
+        "age_s": report.age.total_seconds(),
+        "scope": dict(report.scope),
+        "balanced": report.balanced,
+        "outputs_on_disk": report.outputs_on_disk,
+        "verdicts": dict(report.verdicts),
+    }
