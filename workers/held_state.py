@@ -17,7 +17,7 @@ from shared.mapping.run_evidence import RunEvidence
 from shared.mapping.run_row import RunRow
 from shared.sql import load_queries
 from workers.ledger import LedgerEntry, RowKey, Table, entry_of
-from workers.row_images import card_of, report_of, run_row_of, stage_output_of
+from workers.row_images import beyond_values, card_of, instant, report_of, run_row_of, stage_output_of
 from workers.stage_fold import HeldRow
 
 QUERIES: Final = load_queries("workers")
@@ -51,6 +51,7 @@ class HeldRun:
     entries: dict[Stage, LedgerEntry]
     rows: dict[RowKey, HeldRow]
     letters: dict[Stage, list[OpenLetter]]
+    run_updated_at: str | None = None  # as a before-image keeps it
 
 
 def lock_key(run_id: str) -> int:
@@ -71,6 +72,7 @@ async def read_held(connection: asyncpg.Connection, run_ids: Collection[RunId]) 
     held = {run_id: HeldRun(run_id, None, None, {}, {}, {}) for run_id in ids}
     for record in await connection.fetch(QUERIES["read_runs"], ids):
         held[record["id"]].run = run_row_of(record)
+        held[record["id"]].run_updated_at = instant(record["updatedAt"])
     for record in await connection.fetch(QUERIES["read_records"], ids):
         held[record["run_id"]].record = _record_of(record)
     for record in await connection.fetch(QUERIES["read_ledger"], ids):
@@ -98,10 +100,12 @@ async def read_values(
         held[record["runId"]].rows[key] = HeldRow(record["id"], stage_output_of(record))
     for record in await connection.fetch(QUERIES["read_reports"], ids):
         key = RowKey(Table.INSPIRATION_REPORT, 0)
-        held[record["runId"]].rows[key] = HeldRow(record["id"], report_of(record))
+        held[record["runId"]].rows[key] = HeldRow(record["id"], report_of(record), beyond=beyond_values(record))
     for record in await connection.fetch(QUERIES["read_cards"], ids):
         key = RowKey(Table.OPPORTUNITY_CARD, record["number"])
-        held[record["runId"]].rows[key] = HeldRow(record["id"], card_of(record), record["starred"])
+        held[record["runId"]].rows[key] = HeldRow(
+            record["id"], card_of(record), record["starred"], beyond_values(record)
+        )
 
 
 def _record_of(record: Mapping[str, Any]) -> RunRecord:

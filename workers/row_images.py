@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.ids import RunId, Stage
@@ -35,6 +35,21 @@ def image_of(row: StageOutputRow | InspirationReportRow | OpportunityCardRow) ->
                 "target_segment": row.target_segment,
                 "quick_win": row.quick_win,
             }
+
+
+def beyond_values(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an update changes of a report or a card besides its values: a way back needs it to the byte."""
+    beyond: dict[str, Any] = {"updatedAt": instant(record["updatedAt"])}
+    for column in ("inspiration1Elements", "inspiration2Elements"):
+        # A list that Prisma wrote as NULL is read as an empty one.
+        if column in record and record[column] is None:
+            beyond[column] = None
+    return beyond
+
+
+def instant(moment: datetime) -> str:
+    """Return a time of the web app's as images keep it: ISO 8601 in UTC."""
+    return moment.replace(tzinfo=UTC).isoformat(timespec="microseconds")
 
 
 def run_row_of(record: Mapping[str, Any]) -> RunRow:

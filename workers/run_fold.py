@@ -154,7 +154,7 @@ class RunFold:
         if changes:
             plan.run_changes.append((self.held.run_id, changes))
             if not inserted and before is None:
-                before = as_written(derived_values(current))
+                before = {**as_written(derived_values(current)), "updatedAt": self.held.run_updated_at}
             written |= as_written(changes)
         self._put_record(plan, RunRecord(inserted, before, written, self.evidence))
 

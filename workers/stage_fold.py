@@ -28,11 +28,15 @@ WebRow = StageOutputRow | InspirationReportRow | OpportunityCardRow
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """A row as the database holds it, or will hold it after the transaction; `values` is None where not read."""
+    """A row as the database holds it, or will hold it after the transaction; `values` is None where not read.
+
+    `beyond` is what an update changes besides the values, by column name: a before-image keeps it as well.
+    """
 
     id: str
     values: WebRow | None
     starred: bool = False
+    beyond: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class StageFold:
             if prior is not None and prior.operation is RowOperation.INSERTED
             else RowOperation.UPDATED,
             row_sha256(values),
-            prior.before if prior is not None and ours else image_of(held_values),
+            prior.before if prior is not None and ours else {**image_of(held_values), **(held.beyond or {})},
         )
 
     def _may_delete(self, key: RowKey, prior: WrittenRow | None) -> bool:

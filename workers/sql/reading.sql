@@ -7,7 +7,7 @@ SELECT pg_advisory_xact_lock(key), now() AS moment FROM unnest($1::bigint[]) AS 
 -- The web app's rows of some runs, locked in sorted order against the app's own writes. NO KEY: the app may still
 -- add rows that refer to them.
 SELECT id, "userId", "companyId", "companyName", "documentName", "documentUrl", status::text AS status,
-       "currentStage", "errorMessage", "createdAt", "completedAt"
+       "currentStage", "errorMessage", "createdAt", "completedAt", "updatedAt"
 FROM "Run" WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: read_records
@@ -44,12 +44,13 @@ FROM "StageOutput" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
 -- name: read_reports
 -- The values of some inspiration reports, locked.
 SELECT id, "runId", "inspiration1Title", "inspiration1Content", "inspiration1Elements",
-       "inspiration2Title", "inspiration2Content", "inspiration2Elements"
+       "inspiration2Title", "inspiration2Content", "inspiration2Elements", "updatedAt"
 FROM "InspirationReport" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
 
 -- name: read_cards
 -- The values of some opportunity cards, locked.
-SELECT id, "runId", number, title, tagline, problem, solution, why_now, target_segment, quick_win, starred
+SELECT id, "runId", number, title, tagline, problem, solution, why_now, target_segment, quick_win, starred,
+       "updatedAt"
 FROM "OpportunityCard" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
 
 -- name: read_users
