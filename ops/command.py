@@ -32,11 +32,14 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, Entry]] = {
     "services": Entry("ops.services:services", Section.LOOK),
     "status": Entry("ops.status.command:status", Section.LOOK),
+    "trace": Entry("ops.trace.command:trace", Section.LOOK),
     "reconcile": Entry("ops.reconcile.command:reconcile", Section.PROVE),
     "schema": Entry("ops.schema.command:schema", Section.MEND),
+    "doctor": Entry("ops.doctor.command:doctor", Section.LOOK),
     "dlq": Entry("ops.dlq.command:dlq", Section.MEND),
     "pause": Entry("ops.pause:pause", Section.MEND),
     "resume": Entry("ops.pause:resume", Section.MEND),
+    "backup": Entry("ops.backup.command:backup", Section.WAYS_BACK),
 }
 
 

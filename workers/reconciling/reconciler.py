@@ -44,7 +44,7 @@ _WORLD_PAUSE_MS: Final = 2_000
 log = structlog.get_logger(__name__)
 
 #: What was found about one run: its outputs with their judgements, and the held state that they were judged by.
-_Found = dict[Stage, tuple[ScannedOutput | None, Judgement]]
+Found = dict[Stage, tuple[ScannedOutput | None, Judgement]]
 
 
 class Reconciler:
@@ -96,7 +96,7 @@ class Reconciler:
             return Answer(
                 error=f"It sees no run folders in {question.root}, nor in its own root {self._settings.root}."
             )
-        observer = _Observer(root, self._settings, self._broker, self._read)
+        observer = Observer(root, self._settings, self._broker, self._read)
         found = observer.observe(question.runs)
         doubtful = [run_id for run_id, stages in found.items() if any(_is_doubtful(j) for _, j in stages.values())]
         doubtful += [run_id for run_id, listed in question.runs.items() if listed.keys() - found[run_id].keys()]
@@ -120,7 +120,7 @@ class Reconciler:
         return held
 
 
-class _Observer:
+class Observer:
     """Observes runs below one root; `held` keeps what the last observation of each run read from the rows."""
 
     def __init__(
@@ -136,7 +136,7 @@ class _Observer:
         self._broker = broker
         self._read = read
 
-    def observe(self, run_ids: Iterable[RunId]) -> dict[RunId, _Found]:
+    def observe(self, run_ids: Iterable[RunId]) -> dict[RunId, Found]:
         """Return what stands where, of each run; a run that is not there has nothing."""
         names = list(run_ids)
         # Settling is asked only of what looks like a fault: an old match and a fresh one are both matches.
@@ -145,10 +145,10 @@ class _Observer:
         flying = self._broker.in_flight_many(names)
         held = self._read(names)
         self.held |= held
-        found: dict[RunId, _Found] = {}
+        found: dict[RunId, Found] = {}
         for run_id in names:
             in_flight = {(flight.stage, flight.content_sha256) for flight in flying[run_id]}
-            judged: _Found = _unread(scanned[run_id])
+            judged: Found = _unread(scanned[run_id])
             for scanned_output, output in zip(scanned[run_id].outputs, on_disk[run_id], strict=True):
                 is_flying = (output.stage.value, output.content_sha256) in in_flight
                 judged[output.stage] = scanned_output, judge(output, held[run_id], in_flight=is_flying)
@@ -156,7 +156,7 @@ class _Observer:
         return found
 
     def leave_what_is_unsettled(
-        self, found: dict[RunId, _Found], run_ids: Iterable[RunId], settle_s: float
+        self, found: dict[RunId, Found], run_ids: Iterable[RunId], settle_s: float
     ) -> None:
         """Put off the faults of outputs that may still be written: their message may not have been sent yet."""
         faulty = [run_id for run_id in run_ids if any(is_fault(j.standing) for _, j in found[run_id].values())]
@@ -177,8 +177,8 @@ def _mapped(run_id: RunId, output: ScannedOutput) -> OutputOnDisk:
     return OutputOnDisk(output.stage, sha256, output.produced_at, output.documents, mapped)
 
 
-def _unread(run: ScannedRun) -> _Found:
-    found: _Found = {}
+def _unread(run: ScannedRun) -> Found:
+    found: Found = {}
     for part in run.unsettled:
         found[part.stage] = None, Judgement(Standing.UNSETTLED, detail=part.reason)
     for fault in run.faults:
@@ -187,7 +187,7 @@ def _unread(run: ScannedRun) -> _Found:
     return found
 
 
-def _with_run(judged: _Found, held: RunHeld) -> _Found:
+def _with_run(judged: Found, held: RunHeld) -> Found:
     """Name columns of the "Run" row that were changed with the run's first output, where that is else a match."""
     first = min(judged, default=None)
     if first is not None and judged[first][1].standing is Standing.MATCH:
@@ -201,7 +201,7 @@ def _is_doubtful(judgement: Judgement) -> bool:
     return judgement.standing is not Standing.MATCH
 
 
-def _answer_of(question: Slice, found: Mapping[RunId, _Found], held: Mapping[RunId, RunHeld]) -> Answer:
+def _answer_of(question: Slice, found: Mapping[RunId, Found], held: Mapping[RunId, RunHeld]) -> Answer:
     standings: dict[RunId, dict[Stage, Standing]] = {}
     named: list[Named] = []
     otherwise: list[tuple[RunId, Stage, str]] = []
@@ -221,7 +221,7 @@ def _answer_of(question: Slice, found: Mapping[RunId, _Found], held: Mapping[Run
     return Answer(standings, tuple(named), tuple(otherwise))
 
 
-def _without_files(run_id: RunId, found: _Found, held: RunHeld) -> Iterable[Named]:
+def _without_files(run_id: RunId, found: Found, held: RunHeld) -> Iterable[Named]:
     """Give the applied outputs that have no file, as far as the run's folder can be seen at all."""
     if held.run is None or not found:
         return

@@ -1,0 +1,1 @@
+"""`ops trace`: the story of one run."""
