@@ -12,6 +12,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from producers.backfill import run_backfill
 from producers.emitter import Emitter
 from producers.options import BackfillOptions
+from producers.outbox.command import outbox
 from producers.rate import parse_rate
 from shared.command import DONE, USAGE, RunferryGroup, print_json, say, store_options
 from shared.contract import Prefer
@@ -198,6 +199,9 @@ def emit(
     else:
         click.echo("Nothing was sent: the phase is files-only.")
     return DONE
+
+
+main.add_command(outbox)
 
 
 def _document(path: Path) -> Document:

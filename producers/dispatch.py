@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -21,14 +22,13 @@ from shared.database_url import DatabaseAddress
 from shared.documents import Document
 from shared.errors import QueueAway, SettingsError
 from shared.ids import RunId, Stage
-from shared.log import get_logger
 from shared.phase.follower import follow
 from shared.settings import Phase, Settings
 
 #: A time further ahead than this was not given by a working clock: somebody set a file's time.
 _BELIEVED_AHEAD: Final = timedelta(days=1)
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Dispatch:
@@ -82,7 +82,7 @@ class Dispatch:
             try:
                 moment = self.queue.stamp(run_id, stage, attempt, after)
             except QueueAway as away:
-                log.warning("Redis gives no time, this host's clock does", run_id=run_id, error=str(away))
+                log.warning("Redis gives no time, this host's clock does: %s", away, extra={"run_id": run_id})
             else:
                 self._clock.learn(moment)
                 return moment
@@ -142,7 +142,7 @@ class Dispatch:
         try:
             self.send(message, attempt)
         except QueueAway as away:
-            log.warning("the message waits in the outbox", message_id=message.message_id, error=str(away))
+            log.warning("the message waits in the outbox: %s", away, extra={"message_id": message.message_id})
             return False
         finally:
             self._keeper.wake()

@@ -6,6 +6,7 @@ process of the host may go on.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +23,12 @@ from producers.outbox.entry import Entry, EntryName, Slip
 from producers.outbox.outbox import Outbox
 from shared import queues
 from shared.errors import QueueAway, RunferryError
-from shared.log import get_logger
 from shared.settings import Settings
 
 _AT_ONCE: Final = 200
 _ANSWER_S: Final = 10.0
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Flusher:
             done.damaged.append(name.file_name)
             if name not in self._damaged:
                 self._damaged.add(name)
-                log.warning("an entry of the outbox can't be read", file=name.file_name, error=str(error))
+                log.warning("%s in the outbox can't be read: %s", name.file_name, error)
             return None
 
     def _step(self, slips: Sequence[Slip], done: Round, *, publishing: bool, all_at_once: bool) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
 from typing import Final
 
 from producers.outbox.flusher import Flusher, Round
-from shared.log import get_logger
 
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 #: How often an empty outbox is looked at: a process of this host may have been killed before it published.
 _IDLE_S: Final = 5.0
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -56,7 +56,7 @@ class Keeper:
             try:
                 done = self._flusher.round(publishing=self._publishing())
             except Exception as error:
-                log.warning("the outbox can't be flushed", error=f"{type(error).__name__}: {error}")
+                log.warning("the outbox can't be flushed: %s: %s", type(error).__name__, error)
                 done = Round(waiting=1)
             self._tell(done)
             if done.removed or done.published:
@@ -74,7 +74,7 @@ class Keeper:
         trouble = done.troubles[0] if done.troubles else ""
         if trouble != self._trouble:
             if trouble:
-                log.warning("the outbox waits", entries=done.waiting, why=trouble)
+                log.warning("%d outputs wait in the outbox: %s", done.waiting, trouble)
             elif self._trouble:
-                log.info("the outbox empties", entries=done.waiting)
+                log.info("the outbox empties; %d outputs wait", done.waiting)
             self._trouble = trouble

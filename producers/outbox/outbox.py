@@ -20,7 +20,6 @@ from producers.outbox.entry import Entry, EntryName, decode, encode, key_of
 from shared.durable_files import make_folder, sync_folder, write_new
 from shared.errors import OutboxFull
 from shared.ids import RunId, Stage
-from shared.log import get_logger
 
 _TEMPORARY: Final = ".new-"
 _LOCK: Final = ".flushing"
@@ -28,8 +27,6 @@ _LOCK: Final = ".flushing"
 _ABANDONED_S: Final = 3600.0
 #: How long a count of bytes is believed; other processes add to the same folder.
 _COUNTED_FOR_S: Final = 0.5
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

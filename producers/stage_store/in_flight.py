@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
@@ -16,12 +17,11 @@ from shared.broker.encoder import ENCODER
 from shared.contract import OutputBody, StageOutputsMessage, message_adapter
 from shared.errors import QueueAway
 from shared.ids import RunId, Stage
-from shared.log import get_logger
 
 #: After Redis did not answer, reads do without it for so long: each would wait for it again.
 _LEFT_ALONE_S: Final = 5.0
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class InFlightOutputs:
@@ -51,7 +51,7 @@ class InFlightOutputs:
                             newest = _output(run_id, body)
         except (QueueAway, redis.RedisError) as error:
             self._not_before_s = time.monotonic() + _LEFT_ALONE_S
-            log.warning("can't see what is in flight", run_id=run_id, error=str(error))
+            log.warning("can't see what is in flight: %s", error, extra={"run_id": run_id})
         return newest
 
 

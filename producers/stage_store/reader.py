@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from typing import Final
@@ -22,13 +23,12 @@ from shared.errors import (
     UsageError,
 )
 from shared.ids import RunId, Stage
-from shared.log import get_logger
 from shared.settings import Phase
 
 #: After PostgreSQL did not answer, reads that have another place do without it for so long.
 _LEFT_ALONE_S: Final = 1.0
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Reader:
@@ -164,7 +164,7 @@ class Reader:
     def _count_fallback(self, run_id: RunId, stage: Stage, trouble: RunferryError | None, *, found: bool) -> None:
         self._counters["reads_of_newer_files" if found else "fallbacks_to_files"] += 1
         if trouble is not None:
-            log.warning("read from files", run_id=run_id, stage=int(stage), error=str(trouble))
+            log.warning("stage %d of %s was read from files: %s", int(stage), run_id, trouble)
 
     def _not_found(self, run_id: RunId, stage: Stage) -> StageOutputNotFound:
         database = self._dispatch.database

@@ -11,6 +11,7 @@ What it does depends on the phase in force: see docs/move-your-pipeline.md.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -33,13 +34,12 @@ from shared.contract import Hints, RunFailed, RunStarted, StageOutputsMessage
 from shared.documents import Document, Sha256
 from shared.errors import DatabaseAway, UsageError
 from shared.ids import RunId, Stage, parse_run_id
-from shared.log import get_logger
 from shared.run_folders.stage_folder import is_document
 from shared.settings import Phase, Settings
 
 _NO_HINTS: Final = Hints()
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class StageStore:
@@ -203,11 +203,11 @@ class StageStore:
     def _tell_unpublished(self, contract: StageOutputsMessage, error: Exception, what: str) -> None:
         self._counters["unpublished"] += 1
         log.warning(
-            "written to files only; the reconciler finds it",
-            run_id=contract.run_id,
-            stage=int(contract.outputs[0].stage),
-            why=what,
-            error=f"{type(error).__name__}: {error}",
+            "stage %d of %s is in files only, and the reconciler will find it: %s: %s",
+            int(contract.outputs[0].stage),
+            contract.run_id,
+            what,
+            error or type(error).__name__,
         )
 
     def _receipt(
@@ -236,7 +236,7 @@ class StageStore:
         try:
             return CommitState.COMMITTED if self._commits.wait(token, timeout_s) else CommitState.NOT_YET
         except DatabaseAway as away:
-            log.warning("can't know of the commit", run_id=token.run_id, error=str(away))
+            log.warning("can't know of the commit: %s", away, extra={"run_id": token.run_id})
             return CommitState.UNKNOWN
 
     def _event(self, run_id: RunId, event: Callable[[datetime], RunStarted | RunFailed]) -> bool:
@@ -247,7 +247,7 @@ class StageStore:
             self._dispatch.event(run_id, attempt, event)
         except Exception as error:
             self._counters["unpublished_events"] += 1
-            log.warning("a run event was not published", run_id=run_id, error=f"{type(error).__name__}: {error}")
+            log.warning("a run event was not published: %s", error, extra={"run_id": run_id})
             return False
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -23,7 +24,6 @@ from shared.broker.client import make_client
 from shared.database import connect
 from shared.database_url import DatabaseAddress
 from shared.errors import RunferryError
-from shared.log import get_logger
 from shared.phase.change import PhaseChange, latest
 from shared.phase.history import in_force
 from shared.phase.presence import Process, announce, withdraw
@@ -36,7 +36,7 @@ _ANSWER_S: Final = 0.5
 #: How often PostgreSQL is asked although Redis answers and only has no copy: usually nobody ever set a phase.
 _CONFIRM_EVERY_S: Final = 30.0
 
-log = get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class PhaseFollower:
@@ -115,7 +115,7 @@ class PhaseFollower:
                 self._look()
             except Exception as error:
                 # Whatever it is, it must not end the following; the next look is in a second.
-                log.warning("can't follow the phase", error=f"{type(error).__name__}: {error}")
+                log.warning("can't follow the phase: %s: %s", type(error).__name__, error)
             heard.set()
             ending.wait(_INTERVAL_S)
         client = self._client
@@ -166,7 +166,7 @@ class PhaseFollower:
         self._known = known
         remember(self._settings.home, known)
         if self._phase() is not before:
-            log.info("phase", phase=self._phase().value, before=before.value, who=known.who if known else "")
+            log.info("the phase is %s now; it was %s", self._phase().value, before.value)
 
     def _process(self) -> Process:
         return Process(
