@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -121,6 +121,13 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=4, ge=1, description="Tries of an output that fails for an unknown reason.")
     version_patience: Duration = Field(
         default=timedelta(hours=1), description="How long a message of a newer version is handed back."
+    )
+    reconcile_every: Duration = Field(
+        default=timedelta(minutes=5), description="How often `worker --scheduler` reconciles a sample of runs."
+    )
+    reconcile_sample: int = Field(default=50, ge=1, description="Runs in such a sample.")
+    reconcile_full_at: time = Field(
+        default=time(3, 0), description="When `worker --scheduler` reconciles all runs each day, in UTC."
     )
     soak_db_first: Duration = Field(default=timedelta(days=7), description="Soak in dual-write before db-first.")
     soak_db_only: Duration = Field(default=timedelta(days=30), description="Soak in db-first before db-only.")

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 Examples:
   worker                                two processes on all queues
   worker --processes 4 --threads 16     more of them
+  worker --scheduler                    also prove on a schedule that nothing is lost
   worker --queues live                  for what pipelines send now, and nothing else""",
 )
 @click.option(
@@ -45,8 +46,11 @@ Examples:
     show_default=True,
     help="The queues to work on.",
 )
+@click.option(
+    "--scheduler", is_flag=True, help="Also reconcile on a schedule: a sample often, everything each night."
+)
 @store_options
-def main(settings: Settings, processes: int | None, threads: int | None, queue_names: str) -> int:
+def main(settings: Settings, processes: int | None, threads: int | None, queue_names: str, scheduler: bool) -> int:
     """Consume the queues and write rows, until told to end (Ctrl-C or SIGTERM).
 
     A process that dies is replaced; what it held is taken over by the others within seconds. While PostgreSQL or
@@ -64,11 +68,11 @@ def main(settings: Settings, processes: int | None, threads: int | None, queue_n
         "RUNFERRY_WORKER_THREADS": str(threads or settings.worker_threads),
     }
     count = processes or settings.worker_processes
-    if count == 1:
+    if count == 1 and not scheduler:
         os.environ.update(environment)
         run_process(Settings.from_environment(), names)
         return 0
-    return Supervisor(count, environment, settings.drain_timeout).run()
+    return Supervisor(count, environment, settings.drain_timeout, scheduler=scheduler).run()
 
 
 async def _check_once(stores: Stores, settings: Settings) -> None:

@@ -36,6 +36,7 @@ class _Place:
     """One of the processes that shall run, and its history."""
 
     number: int
+    module: str = "workers.process"
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = _FIRST_PAUSE_S
@@ -43,10 +44,14 @@ class _Place:
 
 
 class Supervisor:
-    """Runs `processes` copies of `python -m workers.process` with `environment`."""
+    """Runs `processes` copies of `python -m workers.process` with `environment`, and a scheduler where asked."""
 
-    def __init__(self, processes: int, environment: Mapping[str, str], drain_timeout: timedelta) -> None:
+    def __init__(
+        self, processes: int, environment: Mapping[str, str], drain_timeout: timedelta, *, scheduler: bool = False
+    ) -> None:
         self._places = [_Place(number) for number in range(1, processes + 1)]
+        if scheduler:
+            self._places.append(_Place(processes + 1, "workers.scheduler"))
         self._environment = {**environment, "RUNFERRY_WORKER_PARENT": str(os.getpid())}
         self._drain_s = (drain_timeout + _GRACE).total_seconds()
         self._ending = False
@@ -71,7 +76,7 @@ class Supervisor:
             if now >= place.start_again_at:
                 # A session of its own: Ctrl-C reaches the supervisor alone, which ends its processes in order.
                 place.process = subprocess.Popen(
-                    [sys.executable, "-m", "workers.process"], env=self._environment, start_new_session=True
+                    [sys.executable, "-m", place.module], env=self._environment, start_new_session=True
                 )
                 place.started_at = now
             return None
