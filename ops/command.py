@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "reconcile": Entry("ops.reconcile.command:reconcile", Section.PROVE),
     "schema": Entry("ops.schema.command:schema", Section.MEND),
     "doctor": Entry("ops.doctor.command:doctor", Section.LOOK),
+    "phase": Entry("ops.phase.command:phase", Section.MEND),
     "dlq": Entry("ops.dlq.command:dlq", Section.MEND),
     "pause": Entry("ops.pause:pause", Section.MEND),
     "resume": Entry("ops.pause:resume", Section.MEND),

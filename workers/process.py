@@ -27,6 +27,7 @@ from shared.broker.registry import WorkerInfo, WorkerState
 from shared.command import say
 from shared.errors import RunferryError
 from shared.log import configure
+from shared.phase.follower import PhaseFollower
 from shared.settings import Settings
 from shared.stores import resolve_stores
 from workers.actors import declare_actors
@@ -85,6 +86,9 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     worker.start()
     log.info("worker started", queues=list(queue_names), threads=settings.worker_threads, stores=str(stores))
     holds = Holds(broker.client, settings.namespace)
+    # Workers reach both stores: they put the phase, and its hold of the live queue, back into a Redis that forgot it.
+    follower = PhaseFollower(settings, role="worker", redis_url=stores.redis_url, database=stores.database)
+    follower.start()
     while not ending.wait(_TICK_S):
         _follow_holds(broker, holds, queue_names)
         if parent_pid is not None and os.getppid() != parent_pid:
@@ -93,6 +97,7 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     log.info("worker draining", at_most_s=settings.drain_timeout.total_seconds())
     # From here on nothing waits for a broken world: what can't be committed goes back to the queue.
     pause.stopping = True
+    follower.close()
     alike.wake()
     worker.stop(timeout=int(settings.drain_timeout.total_seconds() * 1000))
     writer.stop(settings.drain_timeout)

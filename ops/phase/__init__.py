@@ -1,0 +1,1 @@
+"""`ops phase`: where the migration stands, and moving it on or back."""
