@@ -31,16 +31,18 @@ class Entry(NamedTuple):
 #: Every command of `ops`: name -> "module:attribute" and its section, in the order of the help.
 COMMANDS: Final[dict[str, Entry]] = {
     "services": Entry("ops.services:services", Section.LOOK),
+    "doctor": Entry("ops.doctor.command:doctor", Section.LOOK),
     "status": Entry("ops.status.command:status", Section.LOOK),
     "trace": Entry("ops.trace.command:trace", Section.LOOK),
     "reconcile": Entry("ops.reconcile.command:reconcile", Section.PROVE),
+    "checklist": Entry("ops.checklist.command:checklist", Section.PROVE),
     "schema": Entry("ops.schema.command:schema", Section.MEND),
-    "doctor": Entry("ops.doctor.command:doctor", Section.LOOK),
     "phase": Entry("ops.phase.command:phase", Section.MEND),
     "dlq": Entry("ops.dlq.command:dlq", Section.MEND),
     "pause": Entry("ops.pause:pause", Section.MEND),
     "resume": Entry("ops.pause:resume", Section.MEND),
     "backup": Entry("ops.backup.command:backup", Section.WAYS_BACK),
+    "restore": Entry("ops.restore.command:restore", Section.WAYS_BACK),
 }
 
 

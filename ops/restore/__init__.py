@@ -1,0 +1,1 @@
+"""`ops restore`: a backup becomes a database again, proved by the hashes of its tables."""

@@ -1,0 +1,248 @@
+"""Restore: a backup into a database that is empty, new, or swapped in once it was verified. The composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+
+from ops.backup import manifest as parts
+from ops.backup.dump import run_program
+from ops.backup.libpq import database_address, libpq_address, on_database, patient
+from ops.backup.manifest import Manifest
+from ops.backup.programs import find_program
+from ops.backup.progress import StepProgress
+from ops.backup.queries import QUERIES as BACKUP_QUERIES
+from ops.backup.table_hashes import TableDifference, differences, hash_tables
+from ops.backup.verification import verify
+from ops.restore import databases
+from ops.restore.extraction import check_free, extract
+from ops.restore.queries import QUERIES
+from shared.connection_errors import explain_database
+from shared.database import connect
+from shared.database_url import DatabaseAddress
+from shared.errors import UsageError
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """Which backup goes where: into the database of the settings, into a new one, or in the place of one."""
+
+    source: Path
+    into: str | None = None
+    overwrite: str | None = None
+    files_to: Path | None = None
+    outbox_to: Path | None = None
+    with_rights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A database that holds a backup; `aside` is what the one before is called now."""
+
+    manifest: Manifest
+    database: str
+    differences: tuple[TableDifference, ...]
+    aside: str | None = None
+    left: str | None = None  # a database that was to be swapped in, and differs
+    files: int | None = None
+    outbox_files: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The database that is filled, and what it shall be called in the end."""
+
+    filled: str
+    name: str
+    made_here: bool
+
+
+async def restore_backup(options: RestoreOptions, settings: Settings, progress: StepProgress) -> Restored:
+    """Restore a backup; raises UsageError or DatabaseAway, and then no database has changed."""
+    address = database_address(settings)
+    manifest = await asyncio.to_thread(_verified, options.source, progress)
+    _check_folders(options, manifest)
+    try:
+        async with _target(options, address, settings) as target:
+            found = await _fill(options, manifest, target, on_database(address, target.filled), settings, progress)
+            aside, left = await _swap(target, found, address, settings)
+    except (
+        asyncpg.PostgresConnectionError,
+        asyncpg.InterfaceError,
+        asyncpg.OperatorInterventionError,
+    ) as error:
+        raise explain_database(error, address) from error
+    return Restored(
+        manifest,
+        target.filled if left else target.name,
+        found,
+        aside,
+        left,
+        await _extract(options, parts.RUNS, options.files_to, "Extracting the run folders", progress),
+        await _extract(options, parts.OUTBOX, options.outbox_to, "Extracting the outbox", progress),
+    )
+
+
+def _verified(source: Path, progress: StepProgress) -> Manifest:
+    progress.begin(f"Verifying {source}", unit="bytes")
+    done = 0
+
+    def took(size: int) -> None:
+        nonlocal done
+        done += size
+        progress.update(done)
+
+    verified = verify(source, took)
+    if verified.faults or verified.manifest is None:
+        raise UsageError(f"{source} can't be relied on, and nothing was changed: {'; '.join(verified.faults)}.")
+    return verified.manifest
+
+
+def _check_folders(options: RestoreOptions, manifest: Manifest) -> None:
+    for part, folder, what in (
+        (parts.RUNS, options.files_to, "run folders"),
+        (parts.OUTBOX, options.outbox_to, "outbox"),
+    ):
+        if folder is not None:
+            if manifest.part(part) is None:
+                raise UsageError(f"{options.source} was made without {what}.")
+            check_free(folder)
+
+
+@asynccontextmanager
+async def _target(options: RestoreOptions, address: DatabaseAddress, settings: Settings) -> AsyncIterator[_Target]:
+    """Yield the database to fill; one that was made for it goes away where it could not be filled."""
+    name = options.into or options.overwrite
+    if name is None:
+        connection = await connect(address, settings)
+        try:
+            await _refuse_contents(connection, address.database, options)
+        finally:
+            connection.terminate()
+        yield _Target(address.database, address.database, made_here=False)
+        return
+    if options.overwrite is not None and options.overwrite != address.database:
+        raise UsageError(
+            f'--overwrite {options.overwrite}: the address names the database "{address.database}"; '
+            "say the one that is meant twice."
+        )
+    async with databases.administration(address, settings) as connection:
+        existing = await databases.names(connection)
+        if options.overwrite is not None:
+            if name not in existing:
+                raise UsageError(f'There is no database "{name}" to overwrite; --into {name} makes it.')
+            filled = databases.suffixed(name, f"_restoring_{datetime.now(UTC):%Y%m%d%H%M%S}")
+        else:
+            filled = name
+        made_here = filled not in existing
+        if made_here:
+            await databases.create(connection, filled)
+        try:
+            if not made_here:
+                # A restore that was killed leaves an empty one.
+                await _refuse_contents_of(on_database(address, filled), settings, options)
+            yield _Target(filled, name, made_here)
+        except BaseException:
+            if made_here:
+                await asyncio.shield(databases.drop(connection, filled))
+            raise
+
+
+async def _refuse_contents_of(address: DatabaseAddress, settings: Settings, options: RestoreOptions) -> None:
+    connection = await connect(address, settings)
+    try:
+        await _refuse_contents(connection, address.database, options)
+    finally:
+        connection.terminate()
+
+
+async def _refuse_contents(connection: asyncpg.Connection, name: str, options: RestoreOptions) -> None:
+    found = [record["what"] for record in await connection.fetch(QUERIES["contents"])]
+    if not found:
+        return
+    shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+    ways = (
+        "choose another name"
+        if options.into
+        else f"restore beside it (--into NEWNAME), or in its place (--overwrite {name}: it is kept under another name)"
+    )
+    raise UsageError(f'The database "{name}" is not empty ({shown}), and nothing was changed: {ways}.')
+
+
+async def _fill(
+    options: RestoreOptions,
+    manifest: Manifest,
+    target: _Target,
+    address: DatabaseAddress,
+    settings: Settings,
+    progress: StepProgress,
+) -> tuple[TableDifference, ...]:
+    dumped_by = str(manifest.database["dumped_by"])
+    program = find_program(
+        "pg_restore", int(dumped_by.split(".")[0]), f"The backup was made by pg_dump {dumped_by}"
+    )
+    rights = () if options.with_rights else ("--no-owner", "--no-privileges")
+    progress.begin(f'Restoring into the database "{target.filled}"', unit="rows", total=manifest.rows)
+    # One transaction: a restore that is killed leaves the database empty.
+    arguments = ["--single-transaction", "--exit-on-error", "--no-password", *rights]
+    await run_program(
+        program,
+        [*arguments, f"--dbname={libpq_address(address, settings).uri}", str(options.source / parts.DATABASE)],
+        libpq_address(address, settings),
+        lambda: progress.update(0),
+    )
+    progress.begin("Comparing the hashes of the tables", unit="rows", total=manifest.rows)
+    done = 0
+
+    def took(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress.update(done)
+
+    connection = await connect(address, patient(settings))
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            found = differences(manifest.tables, await hash_tables(connection, took=took))
+        # The planner knows nothing of rows that came by a restore.
+        await connection.execute("ANALYZE")
+        if manifest.position is not None and not found:
+            await connection.execute(
+                BACKUP_QUERIES["record_backup"],
+                manifest.made_at,
+                manifest.host,
+                str(options.source.absolute()),
+                manifest.to_bytes().decode(),
+                datetime.now(UTC),
+            )
+    finally:
+        connection.terminate()
+    return found
+
+
+async def _swap(
+    target: _Target, found: tuple[TableDifference, ...], address: DatabaseAddress, settings: Settings
+) -> tuple[str | None, str | None]:
+    if target.filled == target.name:
+        return None, None
+    if found:
+        return None, target.filled
+    aside = databases.suffixed(target.name, f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}")
+    async with databases.administration(address, settings) as connection:
+        await databases.swap(connection, target.name, target.filled, aside)
+    return aside, None
+
+
+async def _extract(
+    options: RestoreOptions, part: str, folder: Path | None, word: str, progress: StepProgress
+) -> int | None:
+    if folder is None:
+        return None
+    progress.begin(f"{word} to {folder}", unit="files")
+    return await asyncio.to_thread(extract, options.source / part, folder, progress.update)

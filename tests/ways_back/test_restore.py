@@ -1,0 +1,202 @@
+"""`ops restore`: what comes back, and that nothing is overwritten without a word."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from ways_back_bench import Installation, whole_run
+from writing_bench import BROKEN, outputs
+
+from ops.restore import restore
+from shared.database_url import DatabaseAddress
+from shared.run_folders.scanner import Scanner
+from shared.run_folders.stage_folder import Limits
+
+#: Times whose last digits a float would lose.
+ODD_NS = 1_700_000_000_123_457_891
+
+
+def test_a_destroyed_database_comes_back_with_equal_hashes(
+    installation: Installation, empty_database_url: str
+) -> None:
+    installation.migrate("run-a", "run-b")
+    installation.bench.write(outputs("run-c", (1, BROKEN, 0)))
+    before = installation.bench.rows("SELECT * FROM runferry.dead_letter")
+    tables = installation.tables()
+    folder = installation.backup("--no-files")
+
+    ended = installation.ops("restore", folder, "--json", DATABASE_URL=empty_database_url).json
+
+    assert ended["equal"]
+    assert ended["differences"] == []
+    restored = installation.on(DatabaseAddress.parse(empty_database_url).database)
+    assert restored.rows("SELECT * FROM runferry.dead_letter") == before
+    rows = restored.rows('SELECT t::text AS row FROM "OpportunityCard" AS t ORDER BY 1')
+    assert [row["row"] for row in rows] == tables["OpportunityCard"]
+    (remembered,) = restored.rows("SELECT restored_at FROM runferry.backup")
+    assert remembered["restored_at"] > datetime(2026, 1, 1, tzinfo=UTC)
+    assert installation.ops("schema", "verify", DATABASE_URL=empty_database_url).status == 0
+
+
+def test_writers_go_on_where_the_backup_ended(installation: Installation, empty_database_url: str) -> None:
+    installation.migrate("run-a")
+    folder = installation.backup("--no-files")
+    installation.migrate("run-b")
+    installation.ops("restore", folder, DATABASE_URL=empty_database_url)
+
+    restored = installation.on(DatabaseAddress.parse(empty_database_url).database)
+    again, new = restored.write(whole_run("run-a"), whole_run("run-b"))
+    assert set(again.values()) == {"duplicate"}
+    assert set(new.values()) == {"applied"}
+    restored.write(outputs("run-c", (1, BROKEN, 0)))
+
+
+def test_a_database_with_anything_in_it_is_refused(installation: Installation) -> None:
+    installation.migrate("run-a")
+    folder = installation.backup("--no-files")
+    tables = installation.tables()
+
+    ended = installation.ops("restore", folder, expect=2)
+
+    assert "is not empty" in ended.stderr
+    assert "--into NEWNAME" in ended.stderr
+    assert f"--overwrite {installation.database}" in ended.stderr
+    assert installation.tables() == tables
+
+
+def test_into_makes_a_database_and_takes_an_empty_one(
+    installation: Installation, other_databases: Callable[[str], str]
+) -> None:
+    installation.migrate("run-a")
+    folder = installation.backup("--no-files")
+    name = other_databases(f"{installation.database}_copy")
+
+    assert installation.ops("restore", folder, "--into", name, "--json").json["equal"]
+    assert installation.on(name).rows('SELECT id FROM "Run"') == [{"id": "run-a"}]
+    assert "choose another name" in installation.ops("restore", folder, "--into", name, expect=2).stderr
+
+
+def test_overwrite_swaps_in_what_was_verified_and_keeps_what_was_there(
+    installation: Installation, other_databases: Callable[[str], str]
+) -> None:
+    installation.migrate("run-a")
+    folder = installation.backup("--no-files")
+    installation.migrate("run-b")
+    other_databases(f"{installation.database}_")
+    assert (
+        "say the one that is meant twice"
+        in installation.ops("restore", folder, "--overwrite", "x", expect=2).stderr
+    )
+
+    ended = installation.ops("restore", folder, "--overwrite", installation.database, "--json").json
+
+    assert installation.bench.rows('SELECT id FROM "Run"') == [{"id": "run-a"}]
+    kept = installation.on(ended["kept_as"])
+    assert kept.rows('SELECT id FROM "Run" ORDER BY 1') == [{"id": "run-a"}, {"id": "run-b"}]
+
+
+def test_a_table_that_differs_after_all_is_named(
+    installation: Installation, other_databases: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.migrate("run-a")
+    folder = installation.backup("--no-files")
+    name = other_databases(f"{installation.database}_copy")
+    filled = restore.run_program
+
+    async def lose_a_star(program, arguments, address, meanwhile):  # type: ignore[no-untyped-def]
+        await filled(program, arguments, address, meanwhile)
+        connection = await restore.connect(
+            restore.on_database(restore.database_address(installation.settings), name), installation.settings
+        )
+        await connection.execute('UPDATE "OpportunityCard" SET starred = true WHERE number = 2')
+        await connection.close()
+
+    monkeypatch.setattr(restore, "run_program", lose_a_star)
+    ended = installation.ops("restore", folder, "--into", name, "--json", expect=1).json
+    assert ended["differences"] == ["public.OpportunityCard has as many rows (5), but other ones"]
+
+
+def test_a_killed_restore_leaves_an_empty_database_and_the_next_one_fills_it(
+    installation: Installation, other_databases: Callable[[str], str]
+) -> None:
+    installation.migrate(*(f"run-{number}" for number in range(30)))
+    folder = installation.backup("--no-files")
+    name = other_databases(f"{installation.database}_copy")
+    restoring = subprocess.Popen(
+        [sys.executable, "-m", "ops.command", "restore", folder, "--into", name],
+        env=os.environ | installation.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not installation.bench.rows("SELECT FROM pg_database WHERE datname = $1", name):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+    restoring.send_signal(signal.SIGKILL)
+    restoring.wait()
+    # pg_restore outlives its parent for a moment, and is one transaction.
+    while installation.bench.rows("SELECT FROM pg_stat_activity WHERE datname = $1", name):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+
+    if not installation.on(name).rows("SELECT to_regclass('runferry.ledger') AS there")[0]["there"]:
+        assert installation.ops("restore", folder, "--into", name, "--json").json["equal"]
+    assert len(installation.on(name).rows('SELECT FROM "Run"')) == 30
+
+
+def test_run_folders_come_back_with_their_times_to_the_nanosecond(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.document("run-a", 2, "trend-analysis.md", "# Über\n".encode(), at_ns=ODD_NS)
+    installation.document("run-a", 4, "context.json", b"{}")
+    (installation.settings.root / "run-a" / "link").symlink_to("stage2")
+    (installation.settings.root / "run-a" / "out").symlink_to("/etc")
+    (installation.settings.root / "batch-summary.md").write_text("beside the runs")
+    folder = installation.backup()
+
+    into = f"{installation.database}_files"
+    restored = tmp_path / "restored"
+    ended = installation.ops("restore", folder, "--into", into, "--files-to", restored, "--json").json
+    installation.bench.execute(f'DROP DATABASE "{into}"')
+
+    assert ended["files"] == 3
+    document = restored / "run-a" / "stage2" / "trend-analysis.md"
+    assert document.stat().st_mtime_ns == ODD_NS
+    assert (restored / "run-a" / "link").readlink() == Path("stage2")
+    assert (restored / "batch-summary.md").read_text() == "beside the runs"
+    before, after = (
+        [run.outputs for run in Scanner(root, Limits(0, 1 << 23)).runs() if run.outputs]
+        for root in (installation.settings.root, restored)
+    )
+    assert before == after
+    refused = installation.ops("restore", folder, "--into", into, "--files-to", restored, expect=2)
+    assert "is not empty" in refused.stderr
+
+
+def test_the_outbox_is_saved_and_comes_back(installation: Installation, tmp_path: Path) -> None:
+    outbox = installation.settings.home / "outbox"
+    outbox.mkdir(parents=True)
+    (outbox / "entry").write_bytes(b"{}")
+    folder = installation.backup("--no-files")
+    into = f"{installation.database}_outbox"
+    ended = installation.ops("restore", folder, "--into", into, "--outbox-to", tmp_path / "outbox", "--json").json
+    installation.bench.execute(f'DROP DATABASE "{into}"')
+    assert ended["outbox_files"] == 1
+    assert (tmp_path / "outbox" / "entry").read_bytes() == b"{}"
+    assert (
+        "was made without run folders"
+        in installation.ops("restore", folder, "--into", into, "--files-to", tmp_path / "x", expect=2).stderr
+    )
+
+
+def test_a_folder_that_is_no_backup_is_told_so(installation: Installation) -> None:
+    ended = installation.ops("restore", installation.folder, "--into", "never", expect=2)
+    assert "is no backup" in ended.stderr
