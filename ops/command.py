@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "dlq": Entry("ops.dlq.command:dlq", Section.MEND),
     "pause": Entry("ops.pause:pause", Section.MEND),
     "resume": Entry("ops.pause:resume", Section.MEND),
+    "export": Entry("ops.export.command:export", Section.WAYS_BACK),
     "backup": Entry("ops.backup.command:backup", Section.WAYS_BACK),
     "restore": Entry("ops.restore.command:restore", Section.WAYS_BACK),
 }

@@ -83,7 +83,7 @@ def judge(output: OutputOnDisk, run: RunHeld, *, in_flight: bool) -> Judgement:
     else:
         judgement = _judge_other(output, output.mapped, held, in_flight=in_flight)
     if judgement.standing in _BESIDE_THE_ROWS and held.entry is not None:
-        return _check_record(held, held.entry) or judgement
+        return check_record(held, held.entry) or judgement
     return judgement
 
 
@@ -229,7 +229,7 @@ def _is_edit(key: RowKey, held: StageHeld) -> bool:
     return changed_at is not None and held.applied_at is not None and changed_at > held.applied_at + _ROUNDING
 
 
-def _check_record(held: StageHeld, entry: LedgerEntry) -> Judgement | None:
+def check_record(held: StageHeld, entry: LedgerEntry) -> Judgement | None:
     """Return a fault where the rows of the applied output, which is not the one on disk, are not as it wrote them."""
     fields = [_name(recorded.key) for recorded in entry.written if not _is_as_recorded(recorded, held)]
     if not fields:
