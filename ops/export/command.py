@@ -1,0 +1,102 @@
+"""The `ops export` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import click
+
+from ops.dlq.asking import confirmed
+from ops.dlq.database import with_database
+from ops.export.comparing import Standing
+from ops.export.exporting import Tally, survey, unknown_runs, write
+from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
+from shared.errors import UsageError
+from shared.settings import Settings
+from shared.stores import Stores
+
+_MOST_SHOWN: Final = 20
+
+
+@click.command(
+    "export",
+    cls=RunferryCommand,
+    epilog="""\b
+Examples:
+  ops export --all --to data/test-outputs      what the files lack or have otherwise
+  ops export --run-id run-1 --to /tmp/look     one run, to look at it
+
+\b
+Exit status: 0 the folder holds what the rows hold; 1 some output could not be exported, or was left as it is.""",
+)
+@click.option("--all", "every", is_flag=True, help="All runs that have outputs.")
+@click.option("--run-id", "run_ids", multiple=True, metavar="ID", help="This run; may be given several times.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of run folders to write to; may hold some already.",
+)
+@click.option("--yes", is_flag=True, help="Replace what differs without asking.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@store_options
+def export(
+    settings: Settings, *, every: bool, run_ids: tuple[str, ...], target: Path, yes: bool, as_json: bool
+) -> int:
+    """Write outputs from the rows back into run folders.
+
+    Documents come back under their names, Markdown byte for byte, JSON value for value, with the times at which they
+    were produced; what was edited in the web app comes back as edited. Only what the folder lacks or has otherwise
+    is written, each output as a whole.
+    """
+    if every == bool(run_ids):
+        raise UsageError("Say which runs: either --all, or --run-id ID (several times for several runs).")
+    wanted = None if every else list(dict.fromkeys(run_ids))
+
+    async def go(connection: asyncpg.Connection, _stores: Stores) -> tuple[Tally, bool]:
+        if wanted is not None and (unknown := await unknown_runs(connection, wanted)):
+            raise UsageError(f"There is no run {', '.join(unknown[:_MOST_SHOWN])} in the web app.")
+        found = await survey(connection, wanted, target)
+        differing = not found.standing[Standing.DIFFERS] or confirmed(_question(found, target), yes=yes)
+        return await write(connection, wanted, target, differing=differing), differing
+
+    tally, replaced = with_database(settings, go)
+    if as_json:
+        print_json(_json(tally, replaced=replaced))
+    else:
+        _print(tally, target, replaced=replaced)
+    return DONE if replaced and not tally.unexportable else DIFFERENCE
+
+
+def _question(found: Tally, target: Path) -> str:
+    newer = f", {found.newer_on_disk:,} of them newer than the rows" if found.newer_on_disk else ""
+    return f"{found.standing[Standing.DIFFERS]:,} outputs in {target} differ from the rows{newer}. Replace them?"
+
+
+def _json(tally: Tally, *, replaced: bool) -> dict[str, Any]:
+    return {
+        "runs": len(tally.runs),
+        "outputs": sum(tally.standing.values()),
+        "written": tally.written,
+        "same": tally.standing[Standing.SAME],
+        "left": 0 if replaced else tally.standing[Standing.DIFFERS],
+        "unexportable": [
+            {"run_id": one.run_id, "stage": one.stage, "reason": one.reason} for one in tally.unexportable
+        ],
+    }
+
+
+def _print(tally: Tally, target: Path, *, replaced: bool) -> None:
+    left = "" if replaced else f", {tally.standing[Standing.DIFFERS]:,} that differ were left as they are"
+    click.echo(
+        f"{sum(tally.standing.values()):,} outputs of {len(tally.runs):,} runs in {target}: "
+        f"{tally.written:,} written, {tally.standing[Standing.SAME]:,} were there already{left}."
+    )
+    for one in tally.unexportable[:_MOST_SHOWN]:
+        say(f"Stage {one.stage} of {one.run_id} could not be exported: {one.reason}")
+    if len(tally.unexportable) > _MOST_SHOWN:
+        say(f"… and {len(tally.unexportable) - _MOST_SHOWN:,} more (--json names all).")

@@ -1,0 +1,143 @@
+"""Export: rows back into files, from which the same rows come again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from real_workers import REPOSITORY, Site
+
+from ops.command import main
+from producers import StageStore
+from shared.documents import Document
+from shared.run_folders.scanner import Scanner
+from shared.run_folders.stage_folder import Limits
+from shared.settings import Phase
+
+#: Every shape that there is; the malformed ones become no rows.
+EXAMPLES = REPOSITORY / "examples" / "runs"
+
+
+@pytest.fixture
+def backfilled(site: Site) -> Site:
+    """An installation whose rows hold the example runs."""
+    site.start_worker()
+    shutil.copytree(EXAMPLES, site.settings.root, dirs_exist_ok=True)
+    ended = site.backfill("--wait")
+    assert ended.json["applied"] > 20, ended.stderr
+    return site
+
+
+def export(site: Site, *arguments: Any) -> Any:
+    urls = ["--database-url", site.database_url, "--redis-url", site.redis_url]
+    return CliRunner().invoke(main, ["export", *map(str, arguments), *urls])
+
+
+def outputs(root: Path) -> dict[tuple[str, int], Any]:
+    """Documents and times of all outputs below a root, JSON by value."""
+    found = {}
+    for run in Scanner(root, Limits(0, 1 << 30)).runs():
+        for output in run.outputs:
+            found[run.run_id, int(output.stage)] = (
+                [(document.name, _value(document)) for document in output.documents],
+                output.produced_at,
+            )
+    return found
+
+
+def _value(document: Document) -> Any:
+    try:
+        return json.loads(document.content) if document.name.endswith(".json") else document.content
+    except ValueError:
+        return document.content
+
+
+def test_what_was_backfilled_comes_back_as_it_was_with_names_and_times(backfilled: Site, tmp_path: Path) -> None:
+    target = tmp_path / "exported"
+    result = export(backfilled, "--all", "--to", target, "--json")
+    assert result.exit_code == 0, result.output
+    counts = json.loads(result.stdout)
+    exported, before = outputs(target), outputs(EXAMPLES)
+    assert counts["outputs"] == counts["written"] == len(exported) > 20
+    assert exported == {key: before[key] for key in exported}
+    applied = backfilled.rows("SELECT run_id, stage FROM runferry.ledger")
+    assert exported.keys() == {(row["run_id"], row["stage"]) for row in applied}
+    again = export(backfilled, "--all", "--to", target, "--json")
+    assert (json.loads(again.stdout)["written"], json.loads(again.stdout)["same"]) == (0, len(exported))
+
+
+def test_from_exported_files_come_the_same_rows(backfilled: Site, tmp_path: Path) -> None:
+    target = tmp_path / "exported"
+    export(backfilled, "--all", "--to", target)
+    before = backfilled.everything()
+    backfilled.do(
+        'TRUNCATE "Run", "StageOutput", "InspirationReport", "OpportunityCard", runferry.run, runferry.ledger, '
+        "runferry.document, runferry.delivery, runferry.dead_letter CASCADE"
+    )
+    assert backfilled.backfill("--wait", root=target).json["applied"] == len(outputs(target))
+    after = backfilled.everything()
+    for table in ("StageOutput", "InspirationReport", "OpportunityCard"):
+        assert after[table] == before[table]
+
+
+def test_over_an_existing_tree_only_what_differs_is_written_and_it_asks(backfilled: Site, tmp_path: Path) -> None:
+    target = tmp_path / "tree"
+    shutil.copytree(EXAMPLES, target)
+    victim = next(iter(sorted(target.glob("*/stage2/*.md"))))
+    original = victim.read_bytes()
+    victim.write_text("changed")
+    untouched = {path: path.stat().st_ino for path in target.rglob("*.md") if path.parent != victim.parent}
+    refused = export(backfilled, "--all", "--to", target)
+    assert refused.exit_code == 2
+    assert "1 outputs" in refused.output
+    assert "1 of them newer than the rows" in refused.output
+    assert "--yes" in refused.output
+    assert victim.read_text() == "changed"
+    done = export(backfilled, "--all", "--to", target, "--yes", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["written"]) == (0, 1)
+    assert victim.read_bytes() == original
+    assert {path: path.stat().st_ino for path in untouched} == untouched
+
+
+def test_one_run_is_exported_alone_and_an_unknown_one_refused(backfilled: Site, tmp_path: Path) -> None:
+    run_id = backfilled.value("SELECT min(run_id) FROM runferry.ledger")
+    assert export(backfilled, "--run-id", run_id, "--to", tmp_path / "one").exit_code == 0
+    assert [path.name for path in (tmp_path / "one").iterdir()] == [run_id]
+    unknown = export(backfilled, "--run-id", "nobody", "--to", tmp_path / "none")
+    assert unknown.exit_code == 2
+    assert "no run nobody" in unknown.output
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_cannot_be_given_back_is_named(backfilled: Site, tmp_path: Path) -> None:
+    rows = backfilled.rows(
+        "SELECT run_id FROM runferry.ledger WHERE stage = 5 AND jsonb_array_length(manifest) > 2 ORDER BY 1 LIMIT 2"
+    )
+    edited, foreign = (row["run_id"] for row in rows)
+    backfilled.do(
+        """UPDATE "StageOutput" SET "markdownOutput" = 'short' WHERE "runId" = $1 AND "stageNumber" = 5""", edited
+    )
+    backfilled.do("DELETE FROM runferry.ledger WHERE run_id = $1 AND stage = 5", foreign)
+    result = export(backfilled, "--all", "--to", tmp_path / "out", "--json")
+    assert result.exit_code == 1
+    named = {(one["run_id"], one["stage"]): one["reason"] for one in json.loads(result.stdout)["unexportable"]}
+    assert named.keys() == {(edited, 5), (foreign, 5)}
+    assert "changed" in named[edited, 5]
+    assert "adopts" in named[foreign, 5]
+
+
+def test_leaving_db_only_is_possible(site: Site, stores: Any) -> None:
+    site.start_worker()
+    store: StageStore = stores(Phase.DB_ONLY)
+    text = {"b.md": "Über\r\n", "a.json": '{"n": 1.10, "n": 2.50, "z": -0.0}', "c.json": "[1]"}
+    assert store.write("run-1", 3, text).committed(60) == "committed"
+    assert export(site, "--all", "--to", site.settings.root).exit_code == 0
+    reconciled = site.command("ops.command", "reconcile", "--all", "--root", site.settings.root, "--json")
+    assert (reconciled.status, reconciled.json["balanced"]) == (0, True), reconciled.stdout + reconciled.stderr
+    read = stores(Phase.FILES_ONLY, database_url=None).read("run-1", 3)
+    assert (read.source.value, read.produced_at) == ("files", store.read("run-1", 3).produced_at)
+    assert {name: read.content(name).decode() for name in read.names} == text
