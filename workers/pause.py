@@ -10,6 +10,8 @@ from typing import Final
 
 import structlog
 
+from shared.errors import RunferryError
+
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 
@@ -49,6 +51,9 @@ class Pause:
                 await probe()
             except Exception as error:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                if isinstance(error, RunferryError):
+                    # A sentence for the user, with what to do.
+                    self.world_reason = reason = str(error)
                 log.info("still paused", reason=reason, probe=f"{type(error).__name__}: {error}")
             else:
                 break

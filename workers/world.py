@@ -74,7 +74,7 @@ def may_be_our_doing(error: BaseException) -> bool:
     """Say whether an error looks like the world but may come from one output that crashes its backend."""
     state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
     return (
-        state in ("57P02", "57P03", "53200", "57014")
+        state in ("57P01", "57P02", "57P03", "53200", "57014")
         or state.startswith("08")
         or isinstance(error, (asyncpg.InterfaceError, OSError, asyncio.TimeoutError, EOFError))
     )

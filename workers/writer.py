@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -23,10 +23,12 @@ from shared.database import create_pool
 from shared.database_url import DatabaseAddress
 from shared.schema_version import check
 from shared.settings import Settings
+from workers.canary import make_canary
 from workers.intake import Intake, Undeliverable
 from workers.lane import Item, Lane, Verdicts
 from workers.pause import Pause, Stopping
 from workers.transaction import Transactor
+from workers.world import Fault, fault_of
 
 #: Live outputs have a lane, and so a connection, of their own: a backfill never delays them.
 LANES: Final = (queues.LIVE, queues.BACKFILL)
@@ -172,9 +174,17 @@ class Writer:
 
     async def _probe(self) -> None:
         """Raise unless the database can be written to again, by the schema that this version needs."""
+        # A session keeps what held when it was opened: a read-only default, a server that is a standby by now.
+        await (await self._open_pool()).expire_connections()
         async with self._connection() as connection:
             await check(connection)
             if await connection.fetchval(
                 "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
             ):
                 raise asyncpg.ReadOnlySQLTransactionError("the database is still read-only")
+            try:
+                await self.transactor.rehearse(connection, make_canary(datetime.now(UTC)))
+            except Exception as error:
+                # Whatever else is wrong with the canary, the world is whole enough to say so.
+                if fault_of(error)[0] is Fault.WORLD:
+                    raise

@@ -205,8 +205,8 @@ class Site:
         return [message.message_id for message in made]
 
     def pending(self) -> int:
-        """How many messages are still to be handled."""
-        return sum(depth.pending for depth in self.broker.depths().values())
+        """How many messages are still to be handled, dead ones that are not filed yet among them."""
+        return sum(depth.pending + depth.dead for depth in self.broker.depths().values())
 
     def drain(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until no message is left to be handled."""
