@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import dramatiq
@@ -9,7 +10,7 @@ from dramatiq.middleware import CurrentMessage
 
 from shared import queues
 from shared.broker.broker import RunferryBroker
-from shared.broker.evidence import ATTEMPTS
+from shared.broker.evidence import ATTEMPTS, FIRST_FAILED_AT
 from workers.carrier import Carrier
 from workers.reconciling.reconciler import Reconciler
 
@@ -26,7 +27,14 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
         current = CurrentMessage.get_current_message()
         if current is None:
             raise RuntimeError("the broker lacks Dramatiq's CurrentMessage middleware")
-        carrier.carry(message, current.message_id, queue, int(current.options.get(ATTEMPTS, 0)) + 1)
+        failed = current.options.get(FIRST_FAILED_AT)
+        carrier.carry(
+            message,
+            current.message_id,
+            queue,
+            int(current.options.get(ATTEMPTS, 0)) + 1,
+            datetime.fromisoformat(failed) if failed else None,
+        )
 
     @dramatiq.actor(broker=broker, actor_name=queues.WRITE_LIVE, queue_name=queues.LIVE, priority=_LIVE_PRIORITY)
     def write_live(*, message: dict[str, Any]) -> None:

@@ -43,13 +43,20 @@ class Carrier:
         # Judging is pure computing: with many threads at it they would fight for the interpreter at every hash.
         self._judging = threading.Lock()
 
-    def carry(self, wire: Mapping[str, Any], message_id: str, queue: str, attempts: int) -> None:
-        """Carry one message to its end.
+    def carry(
+        self,
+        wire: Mapping[str, Any],
+        message_id: str,
+        queue: str,
+        attempts: int,
+        first_failed_at: datetime | None = None,
+    ) -> None:
+        """Carry one message to its end; `attempts` counts this one, `first_failed_at` is when an earlier one failed.
 
         Returning means: its rows, or the dead letters of its bad outputs, are committed. Raises HandBack where the
         message must wait in the queue, and whatever failed where it shall be tried again.
         """
-        consignment = Consignment(message_id, queue, attempts, self._now())
+        consignment = Consignment(message_id, queue, attempts, self._now(), first_failed_at)
         waited = 0
         while True:
             try:

@@ -40,6 +40,7 @@ class Consignment:
     queue: str
     attempts: int
     received_at: datetime
+    first_failed_at: datetime | None = None  # where an earlier attempt failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def delivery_of(message: StageOutputsMessage | None, consignment: Consignment) -
         message_id=consignment.message_id,
         queue=consignment.queue,
         attempts=consignment.attempts,
-        first_failed_at=consignment.received_at,
+        first_failed_at=consignment.first_failed_at or consignment.received_at,
         last_failed_at=consignment.received_at,
     )
 

@@ -25,6 +25,8 @@ from shared.reasons import Reason
 
 _MAX_TEXT_CHARACTERS: Final = 4_000
 _MAX_TRACEBACK_CHARACTERS: Final = 16_000
+#: Reasons by which a worker condemns an output for an error of somebody else.
+_CONDEMNED: Final = (Reason.DATABASE_REFUSED, Reason.BREAKS_THE_WORLD, Reason.UNKNOWN_ERROR)
 
 
 def this_worker() -> WorkerIdentity:
@@ -42,12 +44,13 @@ def evidence_of(
     """Return the evidence that an exception gives; a Malformed brings its own reason, sentence and place."""
     if isinstance(error, Malformed):
         reason, sentence, place = error.reason, error.sentence, error.place
-    text = storable_text(str(error))
+    source = _source_of(error)
+    text = storable_text(str(source))
     return Evidence(
         reason=reason.value,
         sentence=_bounded(storable_text(sentence if sentence is not None else _sentence_of(error))),
         place=place or Place(),
-        error_class=_class_name(error),
+        error_class=_class_name(source),
         error_text=_bounded(text),
         traceback=_tail(storable_text("".join(traceback.format_exception(error)))),
     )
@@ -153,6 +156,13 @@ def _fingerprint_of(evidence: Evidence, stage: int, run_id: str) -> str:
 def _sentence_of(error: BaseException) -> str:
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else f"{type(error).__name__}."
+
+
+def _source_of(error: BaseException) -> BaseException:
+    """Return the error that tells what happened: of a condemned output the one that it was condemned for."""
+    if isinstance(error, Malformed) and error.reason in _CONDEMNED and error.__cause__ is not None:
+        return error.__cause__
+    return error
 
 
 def _class_name(error: BaseException) -> str:
