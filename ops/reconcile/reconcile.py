@@ -226,7 +226,7 @@ class _Report:
             faults = tuple(
                 fault for fault in run.faults if fault.stage is None or fault.stage in wanted[run.run_id]
             )
-            yield ListedRun(run.run_id, stages, faults)
+            yield ListedRun(run.run_id, stages, faults, run.size_bytes)
 
     def _patience(self, queue: str) -> Patience:
         return Patience(self._broker, queue, self._options.worker_timeout_s, self._workers, self._progress.note)

@@ -24,6 +24,8 @@ from shared.reconciling.verdicts import Standing
 from shared.run_folders.listing import ListedRun, list_named
 
 _SLICE_RUNS: Final = 50
+#: A worker holds the documents of a slice, and their rows, in memory.
+_SLICE_BYTES: Final = 8 * 1024 * 1024
 #: Enough that no worker waits for us, few enough that memory stays the same for any tree.
 _SLICES_AT_ONCE: Final = 24
 _FIRST_PAUSE_S: Final = 0.005
@@ -93,6 +95,7 @@ class Survey:
     def _next(self, listing: Iterator[ListedRun]) -> Slice | None:
         """Return the next slice, None at the end; counts what is listed, and names what can't be read."""
         runs: dict[RunId, Mapping[Stage, str]] = {}
+        size_bytes = 0
         for run in listing:
             self._tally.runs += 1
             self._tally.listed += len(run.stages) + len(run.faults)
@@ -102,7 +105,8 @@ class Survey:
                 self._tally.name(Named(run.run_id, stage, Standing.UNREADABLE, detail=fault.reason))
             if run.stages:
                 runs[run.run_id] = run.stages
-                if len(runs) == _SLICE_RUNS:
+                size_bytes += run.size_bytes
+                if len(runs) == _SLICE_RUNS or size_bytes >= _SLICE_BYTES:
                     break
             else:
                 self.done_runs += 1

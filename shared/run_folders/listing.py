@@ -21,11 +21,15 @@ _SIGNATURE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """One run folder: the signature of each stage that holds documents, and what can't be read."""
+    """One run folder: the signature of each stage that holds documents, and what can't be read.
+
+    `size_bytes` is of all its documents.
+    """
 
     run_id: RunId
     stages: Mapping[Stage, str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    size_bytes: int = 0
 
 
 def signature_of(output: ScannedOutput) -> str:
@@ -69,6 +73,7 @@ def _list_run(root: Folder, name: str, max_output_bytes: int, *, is_link: bool) 
         return ListedRun(RunId(printable(name)), faults=(Fault(FaultKind.NAME, malformed.sentence),))
     stages: dict[Stage, str] = {}
     faults: list[Fault] = []
+    size_bytes = 0
     try:
         if is_link and alias_of(root, name) is not None:
             return None
@@ -78,7 +83,8 @@ def _list_run(root: Folder, name: str, max_output_bytes: int, *, is_link: bool) 
                 if isinstance(found, Fault):
                     faults.append(found)
                 elif found is not None:
-                    stages[stage] = found
+                    stages[stage], stage_bytes = found
+                    size_bytes += stage_bytes
     except FaultError as fault:
         return ListedRun(run_id, faults=(Fault(fault.kind, fault.reason),))
     except (FileNotFoundError, NotADirectoryError):
@@ -86,10 +92,11 @@ def _list_run(root: Folder, name: str, max_output_bytes: int, *, is_link: bool) 
     except OSError as error:
         reason = f"The run folder can't be read: {error.strerror}."
         return ListedRun(run_id, faults=(Fault(FaultKind.UNREADABLE, reason),))
-    return ListedRun(run_id, stages, tuple(faults))
+    return ListedRun(run_id, stages, tuple(faults), size_bytes)
 
 
-def _list_stage(run: Folder, stage: Stage, max_output_bytes: int) -> str | Fault | None:
+def _list_stage(run: Folder, stage: Stage, max_output_bytes: int) -> tuple[str, int] | Fault | None:
+    """Return the signature of a stage and its bytes, None where it holds no documents."""
     name = f"stage{int(stage)}"
     try:
         with open_folder(run, name) as folder:
@@ -104,7 +111,7 @@ def _list_stage(run: Folder, stage: Stage, max_output_bytes: int) -> str | Fault
         return None
     sizes = [(entry.name, entry.status.st_size) for entry in listing.entries]
     newest_ns = max([entry.status.st_mtime_ns for entry in listing.entries], default=0)
-    return _signature(sizes, produced_at(newest_ns).isoformat())
+    return _signature(sizes, produced_at(newest_ns).isoformat()), sum([size for _, size in sizes])
 
 
 def _signature(sizes: list[tuple[str, int]], newest: str) -> str:

@@ -10,6 +10,8 @@ from proof_bench import Proof
 
 from ops.reconcile import survey
 from shared import queues
+from shared.broker.broker import RunferryBroker
+from shared.errors import QueueAway
 from shared.reconciling.slices import Answer, Slice
 from shared.reconciling.verdicts import Standing
 from workers.reconciling import reconciler
@@ -136,3 +138,33 @@ def test_every_verdict_has_a_meaning_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "proof.md").read_text()
     for standing in Standing:
         assert f"| `{standing.value}` |" in text
+
+
+def test_a_slice_is_bounded_in_bytes_as_well(migrated: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_SLICE_BYTES", 1)
+    asked: list[int] = []
+    message = survey._message
+
+    def counted(question: Slice) -> object:
+        asked.append(len(question.runs))
+        return message(question)
+
+    monkeypatch.setattr(survey, "_message", counted)
+    assert migrated.reconcile().verdicts == {"match": 15}
+    assert asked == [1, 1, 1]
+
+
+def test_a_redis_that_is_away_for_a_moment_is_waited_for(migrated: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_flight_many = RunferryBroker.in_flight_many
+    calls: list[object] = []
+
+    def flaky(self: RunferryBroker, run_ids: object) -> object:
+        calls.append(run_ids)
+        if len(calls) == 1:
+            raise QueueAway("Redis is away")
+        return in_flight_many(self, run_ids)
+
+    monkeypatch.setattr(RunferryBroker, "in_flight_many", flaky)
+    report = migrated.reconcile()
+    assert (report.status, report.verdicts) == (0, {"match": 15})
+    assert len(calls) > 1

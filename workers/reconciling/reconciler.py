@@ -20,7 +20,7 @@ from shared.broker.broker import RunferryBroker
 from shared.broker.handback import HandBack
 from shared.dead_letters.storable import storable_json
 from shared.documents import content_sha256
-from shared.errors import Malformed, RunferryError
+from shared.errors import Malformed, RetryableError, RunferryError
 from shared.ids import RunId, Stage
 from shared.mapping import map_output
 from shared.reconciling.slices import Answer, Named, Slice
@@ -78,6 +78,8 @@ class Reconciler:
             return  # its command gave up; a report that is closed takes no answers
         try:
             answer = self._answer(Slice.from_wire(wire))
+        except RetryableError:
+            raise
         except (RunferryError, ValueError, KeyError) as error:
             answer = Answer(error=f"{type(error).__name__}: {error}")
         except Exception as error:
