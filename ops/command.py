@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "export": Entry("ops.export.command:export", Section.WAYS_BACK),
     "backup": Entry("ops.backup.command:backup", Section.WAYS_BACK),
     "restore": Entry("ops.restore.command:restore", Section.WAYS_BACK),
+    "rollback": Entry("ops.rollback.command:rollback", Section.WAYS_BACK),
 }
 
 
