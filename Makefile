@@ -14,7 +14,7 @@ ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_
 # Tests and backfills start many processes: bytecode that is not kept would be compiled anew in each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help backfill test lint bench lock
+.PHONY: help backfill test lint faults bench lock
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make backfill ROOT=DIR   the same for the run folders in DIR'
 	@echo 'make test                everything that CI runs: format, lint, import rules, types, tests'
 	@echo 'make lint                the same without the tests'
+	@echo 'make faults              some minutes of killed workers and stores; SEED=... repeats a run'
 	@echo 'make bench               measure the backfill against a plain script and a bare COPY'
 	@echo 'make lock                pin the dependencies again (needs uv)'
 	@echo
@@ -44,6 +45,9 @@ lint: $(MADE)
 	@$(ALONE) $(BIN)/ruff check .
 	@$(ALONE) $(BIN)/lint-imports
 	@$(ALONE) $(BIN)/mypy
+
+faults: $(MADE)
+	@$(ALONE) FAULTS_LONG=1 FAULTS_SEED=$(SEED) $(BIN)/pytest tests/faults $(ARGS)
 
 bench: $(MADE)
 	@$(ALONE) $(BIN)/python -m benchmarks.backfill $(ARGS)

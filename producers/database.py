@@ -100,7 +100,14 @@ class Database:
             self._connection = await connect(self._address, self._settings)
         try:
             rows: list[Any] = await self._connection.fetch(_QUERIES[query], *arguments)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+            # What asyncpg says of a connection that a dying server left in the middle of an answer.
+            asyncpg.InternalClientError,
+        ) as error:
             await self.close()
             raise DatabaseAway(f"PostgreSQL does not answer: {error}") from error
         except asyncpg.PostgresError as error:

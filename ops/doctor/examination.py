@@ -92,7 +92,10 @@ def _snapshots(client: redis.Redis) -> str | None:
 def _database(stores: Stores, settings: Settings) -> list[Finding]:
     try:
         return asyncio.run(_examine_database(stores, settings))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (
+        *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+        *(OSError, TimeoutError),
+    ) as error:
         fault: RunferryError = explain_database(error, stores.database)
     except RunferryError as error:
         fault = error
