@@ -14,15 +14,17 @@ ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_
 # Tests and backfills start many processes: bytecode that is not kept would be compiled anew in each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help backfill test lint faults bench lock
+.PHONY: help backfill pipeline test lint faults phases bench lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make backfill            carry the example runs to PostgreSQL and show what became of them'
 	@echo 'make backfill ROOT=DIR   the same for the run folders in DIR'
+	@echo 'make pipeline            run the example pipeline through the stage store; RUNFERRY_PHASE=... for another phase'
 	@echo 'make test                everything that CI runs: format, lint, import rules, types, tests'
 	@echo 'make lint                the same without the tests'
 	@echo 'make faults              some minutes of killed workers and stores; SEED=... repeats a run'
+	@echo 'make phases              some minutes of killed producers and of phases switched under a pipeline'
 	@echo 'make bench               measure the backfill against a plain script and a bare COPY'
 	@echo 'make lock                pin the dependencies again (needs uv)'
 	@echo
@@ -37,6 +39,12 @@ backfill: $(MADE)
 	echo; $(BIN)/ops reconcile --all --root "$(ROOT)" --run-workers 2 && exit $$backfill
 	@[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'
 
+pipeline: $(MADE)
+	@$(BIN)/ops services start --quiet
+	@$(BIN)/ops schema apply
+	@RUNFERRY_ROOT="$${RUNFERRY_ROOT:-.runferry/pipeline}" $(BIN)/python -m examples.pipeline --run-workers 1 $(ARGS)
+	@$(BIN)/ops phase show
+
 test: lint
 	@$(ALONE) $(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
@@ -48,6 +56,9 @@ lint: $(MADE)
 
 faults: $(MADE)
 	@$(ALONE) FAULTS_LONG=1 FAULTS_SEED=$(SEED) $(BIN)/pytest tests/faults $(ARGS)
+
+phases: $(MADE)
+	@$(ALONE) KILLS=200 RUNS=100 $(BIN)/pytest tests/phases $(ARGS)
 
 bench: $(MADE)
 	@$(ALONE) $(BIN)/python -m benchmarks.backfill $(ARGS)

@@ -15,30 +15,36 @@ import click
 from pydantic import SecretStr
 
 from examples.pipeline.executors import STAGES
-from producers import AsyncStageStore
+from producers import AsyncStageStore, CommitState
+from producers.worker_processes import WorkerProcesses
 from shared.command import RunferryCommand, store_options
 from shared.settings import Settings
 from shared.stores import resolve_stores
 
 DOCUMENT = Path(__file__).parent / "documents" / "repair-cafes.md"
+AWAIT_S = 60.0
 
 
-async def one_run(store: AsyncStageStore, document_path: Path, run_id: str) -> None:
-    """Run all stages of one run; each is handed the token of the one before."""
+async def one_run(store: AsyncStageStore, document_path: Path, run_id: str) -> str:
+    """Run all stages of one run, each handed the token of the one before; returns the last token."""
     executors = [executor(store) for executor in STAGES]
     try:
         token = await executors[0].execute(document_path, run_id)
         for executor in executors[1:]:
             token = await executor.execute(document_path, run_id, after=token)
+        return token
     except Exception as error:
         await store.run_failed(run_id, str(error))
         raise
 
 
-async def all_runs(settings: Settings, name: str, runs: int, parallel: int, pause_s: float) -> int:
+async def all_runs(
+    settings: Settings, name: str, runs: int, parallel: int, pause_s: float, *, await_rows: bool
+) -> int:
     """Run the pipeline many times, some at once; returns how many runs failed."""
     turns = asyncio.Semaphore(parallel)
     failed: list[str] = []
+    tokens: list[str] = []
 
     async with AsyncStageStore(settings, publisher="example-pipeline") as store:
 
@@ -46,7 +52,7 @@ async def all_runs(settings: Settings, name: str, runs: int, parallel: int, paus
             async with turns:
                 run_id = f"{name}-{number:04d}"
                 try:
-                    await one_run(store, DOCUMENT, run_id)
+                    tokens.append(await one_run(store, DOCUMENT, run_id))
                 except Exception as error:
                     failed.append(f"{run_id}: {type(error).__name__}: {error}")
                 else:
@@ -54,6 +60,9 @@ async def all_runs(settings: Settings, name: str, runs: int, parallel: int, paus
                 await asyncio.sleep(pause_s)
 
         await asyncio.gather(*(turn(number) for number in range(runs)))
+        if await_rows:
+            states = await asyncio.gather(*(store.committed(token, AWAIT_S) for token in tokens))
+            print(f"{states.count(CommitState.COMMITTED)} of {runs} runs are in the rows to the end.")
         for name, times in sorted(store.counters().items()):
             print(f"{name}: {times}", file=sys.stderr)
     for line in failed:
@@ -66,13 +75,27 @@ async def all_runs(settings: Settings, name: str, runs: int, parallel: int, paus
 @click.option("--runs", default=20, show_default=True, help="How many runs.")
 @click.option("--parallel", default=8, show_default=True, help="How many at once.")
 @click.option("--pause", "pause_s", default=0.0, help="Seconds between two runs of the same turn.")
+@click.option("--run-workers", default=0, help="Run so many worker processes meanwhile, and wait for the rows.")
 @store_options
-def main(settings: Settings, *, name: str, runs: int, parallel: int, pause_s: float) -> int:
+def main(settings: Settings, *, name: str, runs: int, parallel: int, pause_s: float, run_workers: int) -> int:
     """Run the example pipeline; exit status 1 where a run failed."""
     # A stage store starts no services. This is a command, and so it may use the embedded ones.
     stores = resolve_stores(settings)
     given = {"database_url": SecretStr(stores.database.url), "redis_url": SecretStr(stores.redis_url)}
-    return min(1, asyncio.run(all_runs(settings.model_copy(update=given), name, runs, parallel, pause_s)))
+    workers = None
+    if run_workers:
+        urls = {"DATABASE_URL": stores.database.url, "REDIS_URL": stores.redis_url}
+        workers = WorkerProcesses.start(run_workers, settings.home / "pipeline-workers.log", urls)
+    try:
+        failed = asyncio.run(
+            all_runs(
+                settings.model_copy(update=given), name, runs, parallel, pause_s, await_rows=run_workers > 0
+            )
+        )
+    finally:
+        if workers is not None:
+            workers.stop(settings.drain_timeout.total_seconds())
+    return min(1, failed)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,10 @@ class AsyncStageStore:
         """Return one stage's output, as `StageStore.read`."""
         return await self.aside(self._store.read, run_id, stage, at_least=at_least, timeout=timeout)
 
+    async def committed(self, token: str | Token, timeout: float = 10.0) -> CommitState:  # noqa: ASYNC109 - as above
+        """Wait for the output of a token that was handed on, as `StageStore.committed`."""
+        return await self.aside(self._store.committed, token, timeout)
+
     async def phase(self) -> Phase:
         """Return the phase in force."""
         return await self.aside(lambda: self._store.phase)
