@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "backup": Entry("ops.backup.command:backup", Section.WAYS_BACK),
     "restore": Entry("ops.restore.command:restore", Section.WAYS_BACK),
     "rollback": Entry("ops.rollback.command:rollback", Section.WAYS_BACK),
+    "emergency-rollback": Entry("ops.emergency_rollback.command:emergency_rollback", Section.WAYS_BACK),
 }
 
 

@@ -59,8 +59,10 @@ async def losses(connection: asyncpg.Connection) -> Losses:
             return await _losses(connection, state, await _own_tables(connection))
 
 
-async def revert(connection: asyncpg.Connection, *, even_with_dead_letters: bool = False) -> Reverted:
-    """Take away, in one transaction, what apply added.
+async def revert(
+    connection: asyncpg.Connection, *, even_with_dead_letters: bool = False, keep_web_app_tables: bool = False
+) -> Reverted:
+    """Take away, in one transaction, what apply added; the web app's tables may be kept although apply made them.
 
     Raises SchemaError, with nothing changed, where dead letters are open or something else depends on the schema.
     """
@@ -82,7 +84,10 @@ async def revert(connection: asyncpg.Connection, *, even_with_dead_letters: bool
             dropped: list[str] = []
             kept: list[str] = []
             if Fact.WEB_APP_TABLES in state.facts:
-                await _drop_web_app(connection, state, dropped, kept)
+                if keep_web_app_tables:
+                    kept.append("the web app's tables and Prisma's bookkeeping of them")
+                else:
+                    await _drop_web_app(connection, state, dropped, kept)
             elif Fact.KEYS_HERE in state.facts:
                 await _drop_keys(connection, state, dropped, kept)
             await _drop_own(connection, state, tables, dropped, kept)

@@ -32,7 +32,8 @@ def web_app_made(installation: Installation, runs: int = 500) -> None:
     bench.execute(
         """
         INSERT INTO "Run" SELECT 'web-' || n, 'u', 'maple-dairy', 'Maple', 'd.pdf', 'https://x/' || n, 'RUNNING', 3,
-               NULL, '2025-03-01 10:00:00.123', '2025-03-02 10:00:00.456', NULL FROM generate_series(1, $1::integer) AS n
+               NULL, '2025-03-01 10:00:00.123', '2025-03-02 10:00:00.456', NULL
+        FROM generate_series(1, $1::integer) AS n
         """,
         runs,
     )
@@ -173,7 +174,7 @@ def test_rows_that_unknown_tables_refer_to_stay(installation: Installation) -> N
     bench = installation.bench
     bench.execute(
         """
-        CREATE TABLE "Note" (
+        CREATE TABLE public."Note" (
             id text PRIMARY KEY, "cardId" text REFERENCES "OpportunityCard" ON DELETE CASCADE,
             "runId" text REFERENCES "Run" ON DELETE CASCADE
         )

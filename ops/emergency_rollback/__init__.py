@@ -1,0 +1,1 @@
+"""`ops emergency-rollback`: back to files, at once: what the plan's reset leaves, with a backup and a proof."""

@@ -1,0 +1,9 @@
+"""The queries of an emergency rollback, by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.sql import load_queries
+
+QUERIES: Final = load_queries("ops.emergency_rollback")

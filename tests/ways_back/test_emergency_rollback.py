@@ -1,0 +1,122 @@
+"""`ops emergency-rollback`: back to files, at once, with a backup and a proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+from ways_back_bench import Installation
+from writing_bench import BROKEN, outputs
+
+from ops.schema.migrations import prisma_migrations
+from producers.stage_store.output import Source
+from producers.stage_store.store import StageStore
+from shared import queues
+from shared.broker.holds import Holds
+from shared.settings import Phase
+
+PRISMA = "SELECT migration_name, checksum FROM _prisma_migrations ORDER BY 1"
+
+
+def filled(installation: Installation) -> None:
+    """Two migrated runs and a dead letter in the rows, and a run on disk."""
+    installation.migrate("run-a", "run-b")
+    installation.bench.write(outputs("run-c", (1, BROKEN, 0)))
+    installation.document("run-a", 1, "inspiration-analysis.md", b"# A\n")
+    installation.document("run-a", 2, "trend-analysis.md", b"# Trends\n")
+
+
+def test_it_leaves_what_the_plans_reset_leaves(installation: Installation) -> None:
+    filled(installation)
+    bookkeeping = installation.bench.rows(PRISMA)
+
+    ended = installation.ops("emergency-rollback", "--confirm", installation.database, "--json").json
+
+    assert all(rows == [] for rows in installation.tables().values())
+    assert installation.bench.rows(PRISMA) == bookkeeping
+    assert len(bookkeeping) == len(prisma_migrations())
+    assert installation.bench.rows("SELECT to_regnamespace('runferry') AS schema") == [{"schema": None}]
+    assert ended["file_path"] == {"run_id": "run-a", "documents": 2, "fault": None}
+    assert ended["dead_letters"] == 1
+    assert (Path(ended["backup"]) / "manifest.json").exists()
+    with redis.Redis.from_url(installation.environment["REDIS_URL"]) as client:
+        assert set(Holds(client, installation.settings.namespace).all()) == set(queues.ALL)
+    with StageStore(installation.settings) as store:
+        assert store.phase is Phase.FILES_ONLY
+        assert store.read("run-a", 2).source is Source.FILES
+
+
+def test_the_way_back_from_it_is_its_backup(installation: Installation, empty_database_url: str) -> None:
+    filled(installation)
+    before = installation.tables()
+    ended = installation.ops("emergency-rollback", "--confirm", installation.database, "--json").json
+    assert installation.ops("restore", ended["backup"], "--json", DATABASE_URL=empty_database_url).json["equal"]
+
+    assert installation.ops("schema", "apply").status == 0
+    assert installation.tables() == {table: [] for table in before}
+
+
+def test_without_a_word_nothing_happens(installation: Installation) -> None:
+    filled(installation)
+    before = installation.tables()
+    asked = installation.ops("emergency-rollback", expect=2)
+    assert f"add --confirm {installation.database}" in asked.stderr
+    assert 'rows of "public"."OpportunityCard"' in asked.stderr
+    assert "Nothing was changed" in installation.ops("emergency-rollback", "--confirm", "other", expect=2).stderr
+    assert installation.tables() == before
+    assert installation.bench.rows("SELECT count(*) AS n FROM runferry.phase_change") == [{"n": 0}]
+
+
+def test_keep_users_spares_everybody_but_runferrys_own(installation: Installation) -> None:
+    filled(installation)
+    installation.bench.execute("""INSERT INTO "User" VALUES ('u', 'c', 'u@example.com', NULL, now(), now())""")
+    installation.ops("emergency-rollback", "--confirm", installation.database, "--keep-users")
+    assert installation.bench.rows('SELECT id FROM "User"') == [{"id": "u"}]
+    assert installation.bench.rows('SELECT id FROM "Run"') == []
+
+
+def test_tables_that_the_web_app_made_need_a_word_of_their_own(installation: Installation) -> None:
+    filled(installation)
+    before = installation.tables()
+    installation.bench.execute("DELETE FROM runferry.schema_fact WHERE fact = 'web_app_tables'")
+    words = ("emergency-rollback", "--confirm", installation.database)
+
+    refused = installation.ops(*words, expect=2)
+    assert "needs --include-web-app-tables" in refused.stderr
+    assert installation.tables() == before
+
+    installation.ops(*words, "--include-web-app-tables")
+    assert all(rows == [] for rows in installation.tables().values())
+
+
+def test_tables_that_refer_to_the_emptied_ones_need_it_too(installation: Installation) -> None:
+    filled(installation)
+    installation.bench.execute(
+        """CREATE TABLE public."Note" (id text PRIMARY KEY, "runId" text REFERENCES "Run" ON DELETE CASCADE)"""
+    )
+    installation.bench.execute("""INSERT INTO "Note" VALUES ('n', 'run-a')""")
+    words = ("emergency-rollback", "--confirm", installation.database)
+    assert '"public"."Note"' in installation.ops(*words, expect=2).stderr
+    installation.ops(*words, "--include-web-app-tables")
+    assert installation.bench.rows('SELECT FROM "Note"') == []
+
+
+def test_a_backup_that_fails_stops_it_before_anything_is_lost(installation: Installation) -> None:
+    filled(installation)
+    before = installation.tables()
+    (installation.folder / "file").write_text("in the way")
+    words = ("emergency-rollback", "--confirm", installation.database)
+    installation.ops(*words, "--backup-to", installation.folder / "file" / "backups", expect=2)
+    assert installation.tables() == before
+
+
+def test_a_file_path_that_does_not_work_is_told(installation: Installation) -> None:
+    installation.migrate("run-a")
+    ended = installation.ops("emergency-rollback", "--confirm", installation.database, expect=1)
+    assert "COULD NOT BE SHOWN TO WORK: There is no run in" in ended.stdout
+
+
+@pytest.mark.parametrize("words", [("--backup-to", "x", "--no-backup")])
+def test_wrong_usage_is_told(installation: Installation, words: tuple[str, ...]) -> None:
+    assert "one of them" in installation.ops("emergency-rollback", *words, expect=2).stderr
