@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "restore": Entry("ops.restore.command:restore", Section.WAYS_BACK),
     "rollback": Entry("ops.rollback.command:rollback", Section.WAYS_BACK),
     "emergency-rollback": Entry("ops.emergency_rollback.command:emergency_rollback", Section.WAYS_BACK),
+    "rehearse": Entry("ops.rehearse.command:rehearse", Section.WAYS_BACK),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from ops.restore.queries import QUERIES
 from shared.connection_errors import explain_database
 from shared.database import connect
 from shared.database_url import DatabaseAddress
-from shared.errors import UsageError
+from shared.errors import RunferryError, UsageError
 from shared.settings import Settings
 
 
@@ -79,6 +80,8 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
         asyncpg.OperatorInterventionError,
     ) as error:
         raise explain_database(error, address) from error
+    if target.filled != address.database and not found:
+        await _tell(manifest, address, settings)
     return Restored(
         manifest,
         target.filled if left else target.name,
@@ -224,6 +227,16 @@ async def _fill(
     finally:
         connection.terminate()
     return found
+
+
+async def _tell(manifest: Manifest, address: DatabaseAddress, settings: Settings) -> None:
+    """Have the database of the address remember that its backup can be restored, if it is there and knows of it."""
+    with contextlib.suppress(RunferryError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection = await connect(address, settings)
+        try:
+            await connection.execute(BACKUP_QUERIES["record_restore"], manifest.made_at, manifest.name)
+        finally:
+            connection.terminate()
 
 
 async def _swap(

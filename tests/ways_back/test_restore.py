@@ -82,6 +82,9 @@ def test_into_makes_a_database_and_takes_an_empty_one(
 
     assert installation.ops("restore", folder, "--into", name, "--json").json["equal"]
     assert installation.on(name).rows('SELECT id FROM "Run"') == [{"id": "run-a"}]
+    assert installation.bench.rows("SELECT restored_at IS NOT NULL AS told FROM runferry.backup") == [
+        {"told": True}
+    ]
     assert "choose another name" in installation.ops("restore", folder, "--into", name, expect=2).stderr
 
 

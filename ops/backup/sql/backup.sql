@@ -42,6 +42,10 @@ SELECT sha256(convert_to("the whole row"::text, 'UTF8')) AS sha256 FROM ONLY {ta
 -- Remembers a backup where the database that was backed up can tell of it.
 INSERT INTO runferry.backup (made_at, host, folder, manifest, restored_at) VALUES ($1, $2, $3, $4::jsonb, $5);
 
+-- name: record_restore
+-- Remembers, in the database that a backup was made of, that it was restored elsewhere with equal hashes.
+UPDATE runferry.backup SET restored_at = now() WHERE made_at = $1 AND manifest ->> 'name' = $2;
+
 -- name: record_verification
 -- Remembers that the hashes of a backup's parts were verified.
 UPDATE runferry.backup SET verified_at = now() WHERE made_at = $1 AND manifest ->> 'name' = $2;

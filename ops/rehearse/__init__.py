@@ -1,0 +1,1 @@
+"""`ops rehearse`: the whole journey there and back, in scratch databases."""
