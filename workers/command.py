@@ -36,7 +36,7 @@ Examples:
     "--processes", type=click.IntRange(1, 64), help="Worker processes (default 2; RUNFERRY_WORKER_PROCESSES)."
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 256), help="Threads a process (default 32; RUNFERRY_WORKER_THREADS)."
+    "--threads", type=click.IntRange(1, 256), help="Threads a process (default 16; RUNFERRY_WORKER_THREADS)."
 )
 @click.option(
     "--queues",

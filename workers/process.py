@@ -5,6 +5,7 @@ Run as `python -m workers.process`; settings come from the environment, which `w
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -43,6 +44,7 @@ _PREFETCH_PER_THREAD: Final = 2
 #: Each is work for some tenths of a second: what a process holds, the others can't do.
 _SLICES_PREFETCHED: Final = 3
 _TICK_S: Final = 1.0
+_COLLECT_AFTER_OBJECTS: Final = 20_000
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,9 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
     broker.most_prefetched[queues.RECONCILE] = _SLICES_PREFETCHED
     ending = _end_on_signals()
+    # What a boot makes stays for good, and what a message makes goes with it: collecting often finds nothing.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
     writer.start()
     worker.start()
     log.info("worker started", queues=list(queue_names), threads=settings.worker_threads, stores=str(stores))

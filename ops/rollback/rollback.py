@@ -152,7 +152,9 @@ async def _roll_back_all(
         else:
             held, rollback = result
             tally.add(run_id, rollback)
-            owned += rollback.run is RunAction.DELETE and held.run is not None and held.run.user_id == MIGRATION_USER
+            owned += (
+                rollback.run is RunAction.DELETE and held.run is not None and held.run.user_id == MIGRATION_USER
+            )
         progress.update(number)
     tally.user_removed = await _remove_user(connection, references, owned, dry_run=options.dry_run)
 
