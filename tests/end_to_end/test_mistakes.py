@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from real_workers import Site, until
 
-from benchmarks.tree import generate, run_id
+from benchmarks.tree import generate
 
 OLD_S = 1_700_000_000
 HUGE_BYTES = 100 * 1024 * 1024
@@ -49,21 +49,6 @@ def test_whatever_lies_beside_them_good_runs_are_not_held_back(site: Site) -> No
         assert says in named[name], named
     assert "Traceback" not in ended.stderr
     assert site.counts()["Run"] == 4
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_may_not_be_read_is_named(site: Site) -> None:
-    root = site.settings.root
-    generate(root, 2)
-    closed = root / run_id(0)
-    closed.chmod(0)
-    try:
-        ended = site.backfill("--run-workers", "1")
-    finally:
-        closed.chmod(0o755)
-    assert ended.status == 1
-    assert [fault["run_id"] for fault in ended.json["unreadable"]] == [run_id(0)]
-    assert ended.json["applied"] == 5
 
 
 @pytest.mark.parametrize(
