@@ -313,3 +313,13 @@ def test_an_adopted_row_was_there_before_and_stays(installation: Installation) -
 )
 def test_wrong_usage_is_told(installation: Installation, words: tuple[str, ...], said: str) -> None:
     assert said in installation.ops("rollback", *words, expect=2).stderr
+
+
+def test_what_a_rollback_kept_is_adopted_by_the_next_backfill(installation: Installation) -> None:
+    installation.migrate("starred")
+    installation.bench.execute('UPDATE "OpportunityCard" SET starred = true WHERE number = 4')
+    installation.ops("rollback", "--all-migrated")
+    (verdicts,) = installation.bench.write(whole_run("starred"))
+    assert set(verdicts.values()) == {"applied"}
+    cards_now = installation.bench.rows('SELECT number, starred FROM "OpportunityCard" ORDER BY 1')
+    assert [row["starred"] for row in cards_now] == [False, False, False, True, False]
