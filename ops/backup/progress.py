@@ -51,7 +51,9 @@ class StepProgress:
         self._started_s = time.monotonic()
         self._next_line_s = self._started_s + _LINE_EVERY_S
         if self._bar is not None:
-            self._bar.reset(self._task, description=word, total=total, count="")
+            # A new task each: the total of one can't become unknown again.
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(word, total=total, count="")
 
     def update(self, done: int) -> None:
         """Show how far the step is."""
