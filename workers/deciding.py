@@ -65,11 +65,12 @@ class RowsSeen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, what to do, and the authority that the applied output then has."""
+    """A verdict, what to do, and the authority and time that the applied output then has (None: its own time)."""
 
     verdict: Verdict
     action: Action
     authority: Authority
+    produced_at: datetime | None = None
 
 
 def decide(candidate: Candidate, entry: LedgerEntry | None, rows: RowsSeen, *, run_deleted: bool) -> Decision:
@@ -101,10 +102,10 @@ def _repair(candidate: Candidate, entry: LedgerEntry | None, rows: RowsSeen, exp
         return Decision(Verdict.OUTDATED, Action.NOTHING, candidate.authority)
     if entry is None:
         return _without_entry(candidate, rows)
-    authority = max(candidate.authority, entry.authority)
-    if candidate.content_sha256 == entry.content_sha256 and candidate.prefer is not Prefer.FILES:
-        return Decision(Verdict.APPLIED, Action.FILL, authority)
-    return Decision(Verdict.APPLIED, Action.APPLY, authority)
+    if candidate.content_sha256 == entry.content_sha256:
+        action = Action.APPLY if candidate.prefer is Prefer.FILES else Action.FILL
+        return Decision(Verdict.APPLIED, action, *_greater(candidate, entry))
+    return Decision(Verdict.APPLIED, Action.APPLY, max(candidate.authority, entry.authority))
 
 
 def _without_entry(candidate: Candidate, rows: RowsSeen) -> Decision:
@@ -118,14 +119,23 @@ def _without_entry(candidate: Candidate, rows: RowsSeen) -> Decision:
 
 
 def _same_hash(candidate: Candidate, entry: LedgerEntry, rows: RowsSeen, *, prefers_files: bool) -> Decision:
-    # The greater key of equal outputs holds, so that duplicates in any order leave the same ledger.
-    authority = max(candidate.authority, entry.authority)
+    authority, produced_at = _greater(candidate, entry)
     if prefers_files and not rows.equal:
-        return Decision(Verdict.APPLIED, Action.APPLY, max(authority, Authority.PIPELINE))
+        return Decision(Verdict.APPLIED, Action.APPLY, max(authority, Authority.PIPELINE), produced_at)
     if not rows.recorded_are_there:
         # The ledger alone never makes a duplicate of what isn't there.
-        return Decision(Verdict.APPLIED, Action.FILL, authority)
-    return Decision(Verdict.DUPLICATE, Action.CONFIRM, authority)
+        return Decision(Verdict.APPLIED, Action.FILL, authority, produced_at)
+    return Decision(Verdict.DUPLICATE, Action.CONFIRM, authority, produced_at)
+
+
+def _greater(candidate: Candidate, entry: LedgerEntry) -> tuple[Authority, datetime]:
+    """Return the greater place of two equal outputs, so that duplicates in any order leave the same ledger.
+
+    One place holds as a whole: a file's later time never lends itself to what the pipeline stamped. A file that says
+    what adopted rows say is worth as much as they are.
+    """
+    authority = max(candidate.authority, min(entry.authority, Authority.ADOPTED))
+    return max((authority, candidate.produced_at), (entry.authority, entry.produced_at))
 
 
 def _other_hash(candidate: Candidate, entry: LedgerEntry, rows: RowsSeen) -> Decision:

@@ -76,7 +76,7 @@ class StageFold:
             case Action.APPLY | Action.FILL | Action.ADOPT:
                 gaps = self._apply(applicant, expected, decision)
             case Action.CONFIRM:
-                gaps = self._confirm(applicant, decision.authority)
+                gaps = self._confirm(applicant, decision)
             case Action.SETTLE:
                 self._settle(applicant)
                 gaps = ()
@@ -112,9 +112,7 @@ class StageFold:
         self.entry = replace(
             applicant.template,
             authority=decision.authority,
-            produced_at=max(candidate.produced_at, entry.produced_at)
-            if entry is not None and entry.content_sha256 == candidate.content_sha256
-            else candidate.produced_at,
+            produced_at=decision.produced_at or candidate.produced_at,
             gaps=tuple(gaps),
             mends=(entry.mends if entry else frozenset()) | candidate.mended,
             settled=(entry.settled if entry else frozenset()) - {candidate.content_sha256},
@@ -162,16 +160,19 @@ class StageFold:
             and row_sha256(_read(held)) == prior.sha256
         )
 
-    def _confirm(self, applicant: Applicant, authority: Authority) -> tuple[str, ...]:
+    def _confirm(self, applicant: Applicant, decision: Decision) -> tuple[str, ...]:
         """The rows say it already: at most the ledger's time and authority move."""
         entry = self.entry
         if entry is None:
             raise AssertionError("a duplicate without a ledger entry")
-        candidate = applicant.candidate
-        produced_at = max(entry.produced_at, candidate.produced_at)
-        mends = entry.mends | candidate.mended
-        if (produced_at, authority, mends) != (entry.produced_at, entry.authority, entry.mends):
-            self.entry = replace(entry, produced_at=produced_at, authority=authority, mends=mends)
+        confirmed = replace(
+            entry,
+            produced_at=decision.produced_at or entry.produced_at,
+            authority=decision.authority,
+            mends=entry.mends | applicant.candidate.mended,
+        )
+        if confirmed != entry:
+            self.entry = confirmed
         return entry.gaps
 
     def _settle(self, applicant: Applicant) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from writing_bench import BROKEN, QUIET, T0, at, cards, inspirations, outputs, trends
 
@@ -162,6 +162,15 @@ async def end(connection: asyncpg.Connection) -> dict[str, list[tuple[Any, ...]]
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schedules())
+@example(
+    (
+        "same rows",
+        [
+            [Sent(1, "a", 0, Origin.PIPELINE, None), Sent(1, "a", 1, Origin.BACKFILL, None)],
+            [Sent(1, "a", 1, Origin.BACKFILL, None), Sent(1, "a", 0, Origin.PIPELINE, None)],
+        ],
+    )
+)
 def test_every_order_of_arrival_ends_in_the_same_rows(dsn: str, schedule: tuple[str, list[list[Any]]]) -> None:
     begin, orders = schedule
 
