@@ -60,7 +60,7 @@ class DatabaseThread:
             raise DatabaseAway("The connection was closed meanwhile.") from None
         except RunferryError:
             raise
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise DatabaseAway(f"PostgreSQL can't answer: {error}") from error
 
     async def pool(self) -> asyncpg.Pool:

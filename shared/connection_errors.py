@@ -33,7 +33,7 @@ def explain_database(error: Exception, address: DatabaseAddress) -> RunferryErro
             )
         case asyncpg.CannotConnectNowError():
             return DatabaseAway(f"PostgreSQL at {address.place} is starting or stopping; try again in a moment.")
-        case asyncpg.PostgresError() | asyncpg.InterfaceError():
+        case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return DatabaseAway(f"PostgreSQL at {address.place} refused the connection: {_first_line(error)}")
         case socket.gaierror():
             return DatabaseAway(f"The host {address.host!r} of DATABASE_URL is unknown; check its name.")

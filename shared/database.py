@@ -16,7 +16,14 @@ async def connect(address: DatabaseAddress, settings: Settings) -> asyncpg.Conne
     """Return an open connection; raises SettingsError or DatabaseAway with a sentence for the user."""
     try:
         return await asyncpg.connect(**connection_arguments(address, settings))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        ValueError,
+    ) as error:
         raise explain_database(error, address) from error
 
 
@@ -27,7 +34,14 @@ async def create_pool(address: DatabaseAddress, settings: Settings) -> asyncpg.P
         return await asyncpg.create_pool(
             min_size=min(settings.pool_min_size, most), max_size=most, **connection_arguments(address, settings)
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        ValueError,
+    ) as error:
         raise explain_database(error, address) from error
 
 

@@ -60,7 +60,13 @@ class Scheduler:
         while not stop.is_set():
             try:
                 await self._lead(stop)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RunferryError) as error:
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                RunferryError,
+            ) as error:
                 log.warning("the scheduler waits for PostgreSQL", error=str(error))
             finally:
                 self.leads = False

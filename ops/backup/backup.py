@@ -152,6 +152,7 @@ async def _save_database(
     except (
         asyncpg.PostgresConnectionError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.OperatorInterventionError,
     ) as error:
         raise explain_database(error, address) from error
@@ -222,7 +223,7 @@ async def _remember(made: Made, address: DatabaseAddress, settings: Settings, pr
             )
         finally:
             connection.terminate()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         progress.note(f"The backup is whole, but could not be noted in the database: {error}")
 
 

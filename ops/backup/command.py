@@ -209,7 +209,13 @@ def _note(verified: list[Verified], settings: Settings) -> None:
 
     try:
         asyncio.run(note())
-    except (RunferryError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (
+        RunferryError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    ) as error:
         say(f"The database could not be told of it: {error}")
 
 

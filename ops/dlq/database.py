@@ -29,6 +29,7 @@ def with_database(settings: Settings, function: Callable[[asyncpg.Connection, St
         except (
             asyncpg.PostgresConnectionError,
             asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
             asyncpg.OperatorInterventionError,
         ) as error:
             raise explain_database(error, stores.database) from error

@@ -68,7 +68,12 @@ async def _report(
         await asyncio.to_thread(broker.depths)
         with _own_workers(options, settings, stores, progress) as workers:
             return await _Report(options, settings, connection, broker, tally, progress, workers).run()
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError) as error:
+    except (
+        asyncpg.PostgresConnectionError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        asyncpg.OperatorInterventionError,
+    ) as error:
         raise explain_database(error, stores.database) from error
     finally:
         # After Ctrl-C or a lost connection a polite goodbye may never be answered.

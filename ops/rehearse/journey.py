@@ -83,7 +83,13 @@ class Journey:
         started_s = time.monotonic()
         try:
             detail, passed = await take(), True
-        except (RunferryError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (
+            RunferryError,
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
             detail, passed = str(error), False
         step = Step(name, round(time.monotonic() - started_s, 3), passed, detail)
         self.steps.append(step)

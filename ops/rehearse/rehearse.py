@@ -84,6 +84,7 @@ async def run_rehearsal(options: RehearseOptions, settings: Settings, progress: 
     except (
         asyncpg.PostgresConnectionError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.OperatorInterventionError,
     ) as error:
         raise explain_database(error, stores.database) from error

@@ -77,6 +77,7 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
     except (
         asyncpg.PostgresConnectionError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.OperatorInterventionError,
     ) as error:
         raise explain_database(error, address) from error
@@ -231,7 +232,9 @@ async def _fill(
 
 async def _tell(manifest: Manifest, address: DatabaseAddress, settings: Settings) -> None:
     """Have the database of the address remember that its backup can be restored, if it is there and knows of it."""
-    with contextlib.suppress(RunferryError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    with contextlib.suppress(
+        RunferryError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError
+    ):
         connection = await connect(address, settings)
         try:
             await connection.execute(BACKUP_QUERIES["record_restore"], manifest.made_at, manifest.name)

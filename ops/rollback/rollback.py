@@ -81,6 +81,7 @@ async def run_rollback(options: RollbackOptions, settings: Settings, progress: S
     except (
         asyncpg.PostgresConnectionError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.OperatorInterventionError,
     ) as error:
         raise explain_database(error, stores.database) from error

@@ -59,7 +59,13 @@ class Onlooker:
             database = await self._look_at_database()
         except RunferryError as error:
             faults["postgresql"] = str(error)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            TimeoutError,
+        ) as error:
             faults["postgresql"] = str(explain_database(error, self._stores.database))
         if "postgresql" in faults:
             self._drop_connection()

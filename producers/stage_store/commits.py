@@ -108,7 +108,14 @@ class Commits:
         """Return None where the output is there, else why it is not known to be: empty for not yet."""
         try:
             landed = await asyncio.wait_for(self._look(token), max(left_s, _POLL_S))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseAway) as error:
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            DatabaseAway,
+        ) as error:
             return f"{type(error).__name__}: {error}"
         return None if landed.check(token) else ""
 
@@ -137,7 +144,14 @@ class Commits:
             try:
                 connection = await asyncio.wait_for(self._database.connection(), timeout_s)
                 await connection.add_listener(CHANNEL, self._hear)
-            except (RunferryError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (
+                RunferryError,
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+            ):
                 return False
             self._listening = connection
             return True

@@ -199,7 +199,14 @@ class PhaseFollower:
 
         try:
             return (asyncio.run(asyncio.wait_for(ask(), _INTERVAL_S)),)
-        except (RunferryError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except (
+            RunferryError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            TimeoutError,
+        ):
             return None
 
 
