@@ -16,13 +16,14 @@ from producers.packing import Parcel, Slip
 from producers.spill import SpilledList
 from shared.ids import RunId
 from shared.run_folders.scanned import Fault, ScannedRun, Unsettled
+from shared.verdicts import Verdict
 
 #: The words of `runferry.delivery` that are looked at here; all others are counted as they come.
-APPLIED: Final = "applied"
-DUPLICATE: Final = "duplicate"
-SUPERSEDED: Final = "superseded"
-CONFLICT: Final = "conflict"
-DEAD_LETTERED: Final = "dead_lettered"
+APPLIED: Final = Verdict.APPLIED.value
+DUPLICATE: Final = Verdict.DUPLICATE.value
+SUPERSEDED: Final = Verdict.SUPERSEDED.value
+CONFLICT: Final = Verdict.CONFLICT.value
+DEAD_LETTERED: Final = Verdict.DEAD_LETTERED.value
 #: A message of which no verdict on this output is told.
 UNKNOWN: Final = "unknown"
 

@@ -17,10 +17,10 @@ from shared.dead_letters.fingerprint import fingerprint
 from shared.errors import Malformed
 from shared.reasons import Reason
 from shared.settings import Settings
+from shared.verdicts import Verdict
 from workers.alike import AlikeFailures
 from workers.intake import BadOutput, Consignment, Intake, NewerVersion, Undeliverable, take_in, whole_message
 from workers.pause import Stopping
-from workers.verdicts import Verdict
 from workers.writer import Writer
 
 _NEWER_VERSION_DELAY: Final = timedelta(seconds=30)

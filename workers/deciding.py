@@ -9,9 +9,9 @@ from typing import Protocol
 
 from shared.contract import Expectation, Prefer
 from shared.documents import Sha256
+from shared.verdicts import Verdict
 from workers.ledger import LedgerEntry
 from workers.ordering import Authority, OrderKey
-from workers.verdicts import Verdict
 
 
 class Action(Enum):

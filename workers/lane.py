@@ -19,10 +19,10 @@ import structlog
 from shared.errors import Malformed
 from shared.ids import Stage
 from shared.reasons import Reason
+from shared.verdicts import Verdict
 from workers.intake import BadOutput, Intake, Undeliverable
 from workers.pause import Pause, Stopping
 from workers.transaction import Transactor
-from workers.verdicts import Verdict
 from workers.world import Fault, fault_of, may_be_our_doing
 
 _MAX_BATCH_MESSAGES: Final = 64

@@ -11,10 +11,10 @@ from shared.dead_letters.recording import SettledOutput
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage
 from shared.mapping.run_row import ColumnValue, RunRow
+from shared.verdicts import Verdict
 from workers.held_state import RunRecord
 from workers.ledger import LedgerEntry, RowKey
 from workers.stage_fold import HeldRow
-from workers.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from shared.contract import Origin, Prefer, StageOutputsMessage
 from shared.ids import RunId, Stage
+from shared.verdicts import Verdict
 from workers.held_state import HeldRun
 from workers.intake import Intake, Undeliverable
 from workers.plan import DeliveryRow, Plan
 from workers.run_fold import RunFold
-from workers.verdicts import Verdict
 
 #: Owner of migrated runs where nobody is named; the writer adds it to "User" when it is missing.
 MIGRATION_USER = "migration-user"

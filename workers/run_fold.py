@@ -18,12 +18,12 @@ from shared.mapping.run_row import as_written, derived_values
 from shared.mapping.run_state import AppliedStage, derive_run
 from shared.mapping.run_status import advance
 from shared.reasons import Reason
+from shared.verdicts import Verdict
 from workers.deciding import Candidate
 from workers.held_state import HeldRun, OpenLetter, RunRecord
 from workers.intake import BadOutput, Intake, letter_for
 from workers.plan import DeliveryRow, KeptDocuments, Plan, RowInsert
 from workers.stage_fold import Applicant, StageFold, changed_rows, stage_of
-from workers.verdicts import Verdict
 
 #: Iterating an enum class is slow, and this is done for every run.
 _STAGES: Final = tuple(Stage)

@@ -17,11 +17,11 @@ from shared.contract import OutputBody
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage, row_id
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
+from shared.verdicts import Verdict
 from workers.deciding import Action, Candidate, Decision, decide
 from workers.ledger import LedgerEntry, RowKey, RowOperation, Table, WrittenRow
 from workers.ordering import Authority
 from workers.row_images import image_of
-from workers.verdicts import Verdict
 
 WebRow = StageOutputRow | InspirationReportRow | OpportunityCardRow
 

@@ -9,13 +9,13 @@ from datetime import timedelta
 import asyncpg
 
 from shared.ids import RunId, Stage
+from shared.verdicts import Verdict
 from workers.committing import commit_plan
 from workers.held_state import QUERIES, HeldRun, lock_runs, read_held, read_values
 from workers.intake import Intake, Undeliverable
 from workers.plan import Plan
 from workers.planning import MIGRATION_USER, needs_values, plan_batch
 from workers.run_fold import RunFold
-from workers.verdicts import Verdict
 
 #: RFC 2606 reserves `.invalid`: no mail can ever be sent there.
 _MIGRATION_EMAIL = f"{MIGRATION_USER}@runferry.invalid"

@@ -28,12 +28,12 @@ from shared.mapping.manifest import manifest_of, sha256_of
 from shared.mapping.run_row import as_written, derived_values
 from shared.reconciling.verdicts import Standing
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
+from shared.verdicts import Verdict
 from workers.deciding import Action, Candidate, decide
 from workers.ledger import LedgerEntry, RowKey, RowOperation, Table, WrittenRow
 from workers.ordering import Authority
 from workers.reconciling.held import RunHeld, StageHeld
 from workers.stage_fold import HeldRow, HeldRows, WebRow, rows_of
-from workers.verdicts import Verdict
 
 #: The web app's times have whole milliseconds, and PostgreSQL rounds to them.
 _ROUNDING: Final = timedelta(milliseconds=1)
