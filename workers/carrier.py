@@ -86,7 +86,7 @@ class Carrier:
 
     def _attempt(self, wire: Mapping[str, Any], consignment: Consignment) -> Mapping[Any, Verdict]:
         try:
-            with self._judging:
+            with self._writer.expecting(consignment.queue), self._judging:
                 intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
         except NewerVersion as newer:
             # A rolling upgrade is under way: another worker, or this one tomorrow, understands it.

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -41,6 +42,10 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+def _nothing() -> int:
+    return 0
+
+
 class Writer:
     """Group commit for the actors of one process; connects only when the first item comes."""
 
@@ -56,6 +61,7 @@ class Writer:
         self._chores: list[tuple[timedelta, Chore]] = []
         self._arrived: deque[tuple[str, Item]] = deque()
         self._scheduled = False
+        self._expected: Counter[str] = Counter()
         self._arrival_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
@@ -97,6 +103,17 @@ class Writer:
         # Plain text: an announcement is JSON, which knows no enums as keys.
         return {str(verdict): count for verdict, count in self._counters.items()}
 
+    @contextmanager
+    def expecting(self, queue: str) -> Iterator[None]:
+        """Tell the queue's lane that a message is being judged, so that a batch may wait for it."""
+        with self._arrival_lock:
+            self._expected[queue] += 1
+        try:
+            yield
+        finally:
+            with self._arrival_lock:
+                self._expected[queue] -= 1
+
     def submit(self, queue: str, intake: Intake | Undeliverable) -> Future[Verdicts]:
         """Hand a judged message to the lane of its queue; the future is done once it is committed."""
         done: Future[Verdicts] = Future()
@@ -127,7 +144,15 @@ class Writer:
         self._stop = asyncio.Event()
         self._pool_lock = asyncio.Lock()
         self._lanes = {
-            name: Lane(self.transactor, self._connection, self._probe, self._pause, self._counters)
+            name: Lane(
+                self.transactor,
+                self._connection,
+                self._probe,
+                self._pause,
+                self._counters,
+                # A live output is committed at once; one of a backfill waits a moment for those that come with it.
+                expected=partial(self._expected.__getitem__, name) if name == queues.BACKFILL else _nothing,
+            )
             for name in LANES
         }
         tasks = [asyncio.create_task(lane.run(), name=f"lane-{name}") for name, lane in self._lanes.items()]

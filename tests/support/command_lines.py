@@ -33,4 +33,4 @@ def check_command_line(line: Sequence[str]) -> None:
         command = found
     # Parsing alone; nothing is invoked. Unknown options and bad values raise click.UsageError.
     if not isinstance(command, click.Group):
-        command.make_context(name, arguments)
+        command.make_context(name, arguments).close()
