@@ -44,7 +44,7 @@ def _command_lines(text: str) -> set[tuple[str, ...]]:
     found = set()
     for line in _lines(text):
         match = _START.match(line)
-        if match is None or "|" in line or "<" in line:
+        if match is None or any(mark in line for mark in "|<["):
             continue
         command = re.split(r"\s{2,}|\s#|…", match["line"])[0]
         found.add(tuple(_STAND_INS.get(word, word) for word in shlex.split(command)))
