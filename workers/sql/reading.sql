@@ -1,7 +1,8 @@
 -- name: lock_runs
 -- Serialises all writers of some runs, also of runs that have no row yet. The keys come sorted, so that two
--- transactions never wait for each other in a circle.
-SELECT pg_advisory_xact_lock(key), now() AS moment FROM unnest($1::bigint[]) AS key;
+-- transactions never wait for each other in a circle. One row, by an aggregate: a client that asks for the first row
+-- of many (asyncpg's fetchrow) would have the server stop there, with one lock taken.
+SELECT now() AS moment, count(pg_advisory_xact_lock(key)) AS locked FROM unnest($1::bigint[]) AS key;
 
 -- name: read_runs
 -- The web app's rows of some runs, locked in sorted order against the app's own writes. NO KEY: the app may still
