@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from shared import schema_version
+from shared.connection_errors import DATABASE_LOST
 from shared.database import connect
 from shared.database_url import DatabaseAddress
 from shared.documents import Sha256
@@ -100,18 +101,11 @@ class Database:
             self._connection = await connect(self._address, self._settings)
         try:
             rows: list[Any] = await self._connection.fetch(_QUERIES[query], *arguments)
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            # What asyncpg says of a connection that a dying server left in the middle of an answer.
-            asyncpg.InternalClientError,
-        ) as error:
+        except (OSError, *DATABASE_LOST) as error:
             await self.close()
             raise DatabaseAway(f"PostgreSQL does not answer: {error}") from error
         except asyncpg.PostgresError as error:
-            # Shutting down, in recovery, out of resources, too slow: all of it passes.
+            # Out of resources, or a failing system: it passes.
             if error.sqlstate is None or error.sqlstate[:2] not in _PASSING:
                 raise
             await self.close()
@@ -119,5 +113,5 @@ class Database:
         return rows
 
 
-#: Classes of SQLSTATEs: connection, insufficient resources, operator intervention, system error.
-_PASSING: Final = ("08", "53", "57", "58")
+#: Classes of SQLSTATEs: insufficient resources, system error.
+_PASSING: Final = ("53", "58")

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect, create_pool
 from shared.database_url import DatabaseAddress
 from shared.errors import DatabaseAway, RunferryError
@@ -60,7 +61,7 @@ class DatabaseThread:
             raise DatabaseAway("The connection was closed meanwhile.") from None
         except RunferryError:
             raise
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        except DATABASE_ERRORS as error:
             raise DatabaseAway(f"PostgreSQL can't answer: {error}") from error
 
     async def pool(self) -> asyncpg.Pool:

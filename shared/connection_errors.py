@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -10,6 +11,20 @@ import redis
 
 from shared.database_url import DatabaseAddress
 from shared.errors import DatabaseAway, QueueAway, RunferryError, SettingsError
+
+#: What asyncpg raises where the connection is gone, or the server takes it away.
+DATABASE_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    # "connection is closed", "another operation is in progress": what is left of it is of no use.
+    asyncpg.InterfaceError,
+    # What a dying server leaves in the middle of an answer.
+    asyncpg.InternalClientError,
+    # Shutting down, starting, in recovery, cancelled.
+    asyncpg.OperatorInterventionError,
+)
+
+#: Whatever an attempt to work with PostgreSQL may raise, from an unknown host to a refused statement.
+DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 def explain_database(error: Exception, address: DatabaseAddress) -> RunferryError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_ERRORS, explain_database
 from shared.database_url import DatabaseAddress
 from shared.errors import SettingsError
 from shared.settings import Settings
@@ -16,14 +16,7 @@ async def connect(address: DatabaseAddress, settings: Settings) -> asyncpg.Conne
     """Return an open connection; raises SettingsError or DatabaseAway with a sentence for the user."""
     try:
         return await asyncpg.connect(**connection_arguments(address, settings))
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        ValueError,
-    ) as error:
+    except (*DATABASE_ERRORS, ValueError) as error:
         raise explain_database(error, address) from error
 
 
@@ -34,14 +27,7 @@ async def create_pool(address: DatabaseAddress, settings: Settings) -> asyncpg.P
         return await asyncpg.create_pool(
             min_size=min(settings.pool_min_size, most), max_size=most, **connection_arguments(address, settings)
         )
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        ValueError,
-    ) as error:
+    except (*DATABASE_ERRORS, ValueError) as error:
         raise explain_database(error, address) from error
 
 

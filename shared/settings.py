@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     pool_min_size: int = Field(default=2, ge=1, description="Least connections of a PostgreSQL pool.")
     pool_max_size: int = Field(default=10, ge=1, description="Most connections of a PostgreSQL pool.")
     statement_timeout: Duration = Field(default=timedelta(seconds=60), description="Longest SQL statement.")
+    lock_timeout: Duration = Field(
+        default=timedelta(seconds=5),
+        ge=timedelta(milliseconds=1),
+        description="Longest that a worker waits for a row that others hold; half a statement time-out at most.",
+    )
     connect_timeout: Duration = Field(
         default=timedelta(seconds=5), description="Longest wait for a connection to PostgreSQL or Redis."
     )
@@ -139,6 +144,11 @@ class Settings(BaseSettings):
         default=LogFormat.AUTO, description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."
     )
     log_level: LogLevel = Field(default=LogLevel.INFO, description="The least grave log lines that are shown.")
+
+    @property
+    def writer_lock_timeout(self) -> timedelta:
+        """How long a worker's transaction waits for a lock: a wait that ends as a statement's tells nobody why."""
+        return min(self.lock_timeout, self.statement_timeout / 2) if self.statement_timeout else self.lock_timeout
 
     @classmethod
     def from_environment(cls, **overrides: Any) -> Self:

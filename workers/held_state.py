@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -59,9 +59,18 @@ def lock_key(run_id: str) -> int:
     return int.from_bytes(blake2b(run_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-async def lock_runs(connection: asyncpg.Connection, run_ids: Collection[RunId]) -> datetime:
-    """Lock runs against other writers until the transaction ends; returns the transaction's time."""
-    record = await connection.fetchrow(QUERIES["lock_runs"], sorted(lock_key(run_id) for run_id in run_ids))
+async def lock_runs(
+    connection: asyncpg.Connection, run_ids: Collection[RunId], lock_timeout: timedelta | None = None
+) -> datetime:
+    """Lock runs against other writers until the transaction ends; returns the transaction's time.
+
+    From here on the transaction waits no longer than `lock_timeout` for a lock; None leaves that as it is.
+    """
+    record = await connection.fetchrow(
+        QUERIES["lock_runs"],
+        sorted(lock_key(run_id) for run_id in run_ids),
+        None if lock_timeout is None else str(lock_timeout // timedelta(milliseconds=1)),
+    )
     moment: datetime = record["moment"]
     return moment
 

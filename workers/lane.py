@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
 import structlog
 
+from shared.broker.handback import HandBack
 from shared.errors import Malformed
 from shared.ids import Stage
 from shared.reasons import Reason
@@ -24,7 +26,7 @@ from shared.verdicts import Verdict
 from workers.intake import BadOutput, Intake, Undeliverable
 from workers.pause import Pause, Stopping
 from workers.transaction import Transactor
-from workers.world import Fault, fault_of, may_be_our_doing
+from workers.world import Fault, fault_of, is_locked, may_be_our_doing
 
 _MAX_BATCH_MESSAGES: Final = 64
 _MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
@@ -36,6 +38,8 @@ _MAX_RACES: Final = 10
 #: An output that was alone at this many failures of a world that was whole before and after breaks it by itself.
 _MAX_BREAKAGES_ALONE: Final = 5
 _MAX_BREAKAGES_TOGETHER: Final = 2
+#: A message whose run others hold comes back after so many lock time-outs: a lane spends most of its time on others.
+_LOCKED_PAUSES: Final = 4
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +145,10 @@ class Lane:
                         await self._pause.until_whole(
                             why if why in str(error) else f"{why} ({error})", self._probe
                         )
+                        if is_locked(error):
+                            # The world is whole, so some of these runs are held: the others need not wait for them.
+                            await self._write_around(batch, error)
+                            return
                         if not may_be_our_doing(error):
                             continue
                         breakages += 1
@@ -165,6 +173,17 @@ class Lane:
                     item.done.set_result(verdict)
                 self._counters.update(verdict.values())
             return
+
+    async def _write_around(self, batch: Sequence[Item], error: Exception) -> None:
+        """Write each message by itself; one whose run others hold goes back to the queue, for a while."""
+        if len(batch) > 1:
+            for item in batch:
+                await self._write([item])
+            return
+        item, back_ms = batch[0], self._transactor.lock_timeout * _LOCKED_PAUSES // timedelta(milliseconds=1)
+        run_id = item.intake.run_id if isinstance(item.intake, Intake) else None
+        log.warning("run is locked, trying again later", run_id=run_id, in_s=back_ms / 1000, error=str(error))
+        _fail(item, HandBack(back_ms, str(error)))
 
     async def _write_alone(self, item: Item, error: Exception, reason: Reason | None) -> None:
         """The message fails alone: condemn its bad outputs, and commit the good ones with the dead letters."""

@@ -23,6 +23,7 @@ import asyncpg
 import structlog
 
 from shared.command import DIFFERENCE, DONE, say
+from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.errors import RunferryError
 from shared.log import configure
@@ -60,13 +61,7 @@ class Scheduler:
         while not stop.is_set():
             try:
                 await self._lead(stop)
-            except (
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                RunferryError,
-            ) as error:
+            except (*DATABASE_ERRORS, RunferryError) as error:
                 log.warning("the scheduler waits for PostgreSQL", error=str(error))
             finally:
                 self.leads = False

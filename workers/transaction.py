@@ -26,6 +26,7 @@ class Transactor:
     """What every transaction of a worker process has in common; `worker` is host:pid."""
 
     quiet: timedelta
+    lock_timeout: timedelta
     worker: str
 
     async def write(
@@ -58,7 +59,7 @@ class Transactor:
         records = await connection.fetch(QUERIES["quiet_runs"], self.quiet, limit)
         run_ids = [RunId(record["id"]) for record in records]
         if run_ids:
-            moment = await lock_runs(connection, run_ids)
+            moment = await lock_runs(connection, run_ids, self.lock_timeout)
             plan = Plan(moment)
             for held in (await read_held(connection, run_ids)).values():
                 RunFold(held).finish(plan, quiet=self.quiet)
@@ -70,7 +71,7 @@ class Transactor:
     ) -> list[Mapping[Stage, Verdict]]:
         intakes = [intake for intake in batch if isinstance(intake, Intake)]
         run_ids = {intake.run_id for intake in intakes}
-        moment = await lock_runs(connection, run_ids or {RunId("")})
+        moment = await lock_runs(connection, run_ids or {RunId("")}, self.lock_timeout)
         held = await read_held(connection, run_ids) if run_ids else {}
         wanted = {intake.run_id for intake in intakes if needs_values(intake, held[intake.run_id])}
         if wanted:

@@ -23,6 +23,9 @@ class Fault(Enum):
     UNKNOWN = "unknown"  # a few tries, then a dead letter
 
 
+#: lock_not_available: a lock was waited for as long as may be. Never the fault of what was to be written.
+LOCKED: Final = "55P03"
+
 #: SQLSTATEs and their classes, the longest prefix wins, each with its reason.
 _BY_SQLSTATE: Final[dict[str, tuple[Fault, str]]] = {
     "08": (Fault.WORLD, "the connection is gone"),
@@ -41,7 +44,8 @@ _BY_SQLSTATE: Final[dict[str, tuple[Fault, str]]] = {
     "42": (Fault.WORLD, "missing rights, or a structure that is not ours: an old or a newer schema"),
     "53": (Fault.WORLD, "disk full, out of memory, or too many connections"),
     "54": (Fault.DATA, "a value too large for an index, or too complex"),
-    "55": (Fault.WORLD, "the object is locked or not ready"),
+    "55": (Fault.WORLD, "the object is not ready"),
+    LOCKED: (Fault.WORLD, "others hold a row or a table for longer than RUNFERRY_LOCK_TIMEOUT"),
     "57": (Fault.WORLD, "shutting down, starting, in recovery, cancelled, or a backend that crashed"),
     "58": (Fault.WORLD, "the server's disk or system fails"),
     "XX001": (Fault.WORLD, "data pages are damaged: a person has to look"),
@@ -68,6 +72,11 @@ def fault_of(error: BaseException) -> tuple[Fault, str]:
     if isinstance(error, (OSError, asyncio.TimeoutError, EOFError)):
         return Fault.WORLD, "PostgreSQL can't be reached"
     return Fault.UNKNOWN, f"an unexpected {type(error).__name__}"
+
+
+def is_locked(error: BaseException) -> bool:
+    """Say whether others held what was to be written."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == LOCKED
 
 
 def may_be_our_doing(error: BaseException) -> bool:

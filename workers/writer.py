@@ -53,7 +53,7 @@ class Writer:
         self._address = address
         self._settings = settings
         self._pause = pause
-        self.transactor = Transactor(settings.quiet, worker)
+        self.transactor = Transactor(settings.quiet, settings.writer_lock_timeout, worker)
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
         self._lanes: Mapping[str, Lane] = {}

@@ -28,7 +28,7 @@ from ops.backup.progress import StepProgress
 from ops.backup.queries import QUERIES
 from ops.backup.table_hashes import TableHash, hash_tables
 from shared import __version__
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_ERRORS, DATABASE_LOST, explain_database
 from shared.database import connect
 from shared.database_url import DatabaseAddress
 from shared.errors import QueueAway, UsageError
@@ -149,12 +149,7 @@ async def _save_database(
                 await asyncio.gather(dumping, hashing, return_exceptions=True)
         part = await asyncio.to_thread(_dumped_part, target)
         return _Database(server, program.version, snapshot["taken_at"], position, tables, part)
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
+    except DATABASE_LOST as error:
         raise explain_database(error, address) from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise UsageError(
@@ -223,7 +218,7 @@ async def _remember(made: Made, address: DatabaseAddress, settings: Settings, pr
             )
         finally:
             connection.terminate()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+    except DATABASE_ERRORS as error:
         progress.note(f"The backup is whole, but could not be noted in the database: {error}")
 
 

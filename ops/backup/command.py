@@ -7,7 +7,6 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import click
 
 from ops.backup.backup import BackupOptions, Made, make_backup
@@ -20,6 +19,7 @@ from ops.backup.verification import Verified, verify
 from ops.dlq.printable import printable
 from ops.dlq.tables import Row, print_rows
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
+from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.errors import RunferryError, UsageError
 from shared.settings import Settings
@@ -209,13 +209,7 @@ def _note(verified: list[Verified], settings: Settings) -> None:
 
     try:
         asyncio.run(note())
-    except (
-        RunferryError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-    ) as error:
+    except (RunferryError, *DATABASE_ERRORS) as error:
         say(f"The database could not be told of it: {error}")
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_LOST, explain_database
 from shared.database import connect
 from shared.schema_version import check
 from shared.settings import Settings
@@ -26,12 +26,7 @@ def with_database(settings: Settings, function: Callable[[asyncpg.Connection, St
         try:
             await check(connection)
             return await function(connection, stores)
-        except (
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            asyncpg.OperatorInterventionError,
-        ) as error:
+        except DATABASE_LOST as error:
             raise explain_database(error, stores.database) from error
         finally:
             # After Ctrl-C or a lost connection a polite goodbye may never be answered.

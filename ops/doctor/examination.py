@@ -20,7 +20,7 @@ from shared import queues
 from shared.broker.broker import RunferryBroker, make_broker
 from shared.broker.client import queue_errors
 from shared.broker.holds import Holds
-from shared.connection_errors import explain_database, explain_redis
+from shared.connection_errors import DATABASE_ERRORS, explain_database, explain_redis
 from shared.database import connect
 from shared.errors import RunferryError, SchemaError
 from shared.schema_version import check
@@ -92,10 +92,7 @@ def _snapshots(client: redis.Redis) -> str | None:
 def _database(stores: Stores, settings: Settings) -> list[Finding]:
     try:
         return asyncio.run(_examine_database(stores, settings))
-    except (
-        *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-        *(OSError, TimeoutError),
-    ) as error:
+    except DATABASE_ERRORS as error:
         fault: RunferryError = explain_database(error, stores.database)
     except RunferryError as error:
         fault = error

@@ -28,7 +28,7 @@ from producers.spill import SpilledList
 from producers.worker_processes import WorkerProcesses
 from shared import queues
 from shared.broker.broker import RunferryBroker, make_broker
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_LOST, explain_database
 from shared.database import connect
 from shared.errors import UsageError
 from shared.ids import RunId, Stage
@@ -68,12 +68,7 @@ async def _report(
         await asyncio.to_thread(broker.depths)
         with _own_workers(options, settings, stores, progress) as workers:
             return await _Report(options, settings, connection, broker, tally, progress, workers).run()
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
+    except DATABASE_LOST as error:
         raise explain_database(error, stores.database) from error
     finally:
         # After Ctrl-C or a lost connection a polite goodbye may never be answered.

@@ -18,6 +18,7 @@ from ops.rehearse.queries import QUERIES
 from ops.rehearse.scratch import Scratch
 from ops.rehearse.trees import copy_runs, differing, read_outputs
 from ops.restore import databases
+from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.errors import RunferryError
 from shared.schema_version import WEB_APP_TABLES
@@ -83,13 +84,7 @@ class Journey:
         started_s = time.monotonic()
         try:
             detail, passed = await take(), True
-        except (
-            RunferryError,
-            OSError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-        ) as error:
+        except (RunferryError, *DATABASE_ERRORS) as error:
             detail, passed = str(error), False
         step = Step(name, round(time.monotonic() - started_s, 3), passed, detail)
         self.steps.append(step)

@@ -17,7 +17,7 @@ from ops.rehearse.journey import Journey, Step
 from ops.rehearse.queries import QUERIES
 from ops.rehearse.scratch import Scratch, clear, scratch_for
 from ops.restore import databases
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_LOST, explain_database
 from shared.database import connect
 from shared.errors import UsageError
 from shared.run_folders.scanner import opened_root
@@ -81,12 +81,7 @@ async def run_rehearsal(options: RehearseOptions, settings: Settings, progress: 
         return Rehearsed(
             passed, tuple(journey.steps), time.monotonic() - started_s, cleared, rehearsal_id is not None
         )
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
+    except DATABASE_LOST as error:
         raise explain_database(error, stores.database) from error
     finally:
         live.terminate()

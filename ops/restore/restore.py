@@ -24,7 +24,7 @@ from ops.backup.verification import verify
 from ops.restore import databases
 from ops.restore.extraction import check_free, extract
 from ops.restore.queries import QUERIES
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_ERRORS, DATABASE_LOST, explain_database
 from shared.database import connect
 from shared.database_url import DatabaseAddress
 from shared.errors import RunferryError, UsageError
@@ -74,12 +74,7 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
         async with _target(options, address, settings) as target:
             found = await _fill(options, manifest, target, on_database(address, target.filled), settings, progress)
             aside, left = await _swap(target, found, address, settings)
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
+    except DATABASE_LOST as error:
         raise explain_database(error, address) from error
     if target.filled != address.database and not found:
         await _tell(manifest, address, settings)
@@ -232,9 +227,7 @@ async def _fill(
 
 async def _tell(manifest: Manifest, address: DatabaseAddress, settings: Settings) -> None:
     """Have the database of the address remember that its backup can be restored, if it is there and knows of it."""
-    with contextlib.suppress(
-        RunferryError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError
-    ):
+    with contextlib.suppress(RunferryError, *DATABASE_ERRORS):
         connection = await connect(address, settings)
         try:
             await connection.execute(BACKUP_QUERIES["record_restore"], manifest.made_at, manifest.name)

@@ -21,7 +21,7 @@ from ops.rollback.references import USER, Reference, read_references, referred
 from ops.rollback.tally import Tally
 from ops.rollback.transaction import Skipped, roll_back
 from shared.broker.broker import RunferryBroker, make_broker
-from shared.connection_errors import explain_database
+from shared.connection_errors import DATABASE_LOST, explain_database
 from shared.database import connect
 from shared.errors import UsageError
 from shared.ids import RunId
@@ -78,12 +78,7 @@ async def run_rollback(options: RollbackOptions, settings: Settings, progress: S
             done.seconds = time.monotonic() - started_s
             if done.tally.runs and not options.dry_run and not connection.is_closed():
                 await asyncio.shield(_record(connection, options, done))
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
+    except DATABASE_LOST as error:
         raise explain_database(error, stores.database) from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise UsageError(

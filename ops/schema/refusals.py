@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncpg
 
+from shared.connection_errors import DATABASE_LOST
 from shared.errors import DatabaseAway, RunferryError, SchemaError
 
 _LOOKING: Final = ("ops schema status", "ops schema verify")
@@ -18,7 +19,7 @@ def explained_refusals(command: str) -> Iterator[None]:
     """Raise SchemaError or DatabaseAway, naming `command`, in place of what asyncpg raises."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError) as error:
+    except (asyncpg.PostgresError, *DATABASE_LOST, ConnectionError) as error:
         raise _explained(error, command) from error
 
 
@@ -52,14 +53,7 @@ def _explained(error: Exception, command: str) -> RunferryError:
                 f"Something else depends on what `{command}` would take away: {said} ({error.detail}). "
                 "Nothing was changed by this step."
             )
-        case (
-            asyncpg.PostgresConnectionError()
-            | asyncpg.OperatorInterventionError()
-            | asyncpg.InterfaceError()
-            # What asyncpg raises where the backend was terminated between two statements.
-            | asyncpg.InternalClientError()
-            | ConnectionError()
-        ):
+        case _ if isinstance(error, (*DATABASE_LOST, ConnectionError)):
             return DatabaseAway(
                 f"PostgreSQL went away ({said}). Each step is one transaction, so none is half done; "
                 f"run `{command}` again."

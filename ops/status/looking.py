@@ -15,7 +15,7 @@ from ops.status.overview import Database, Overview, Queue, QueueState, Report
 from shared import queues
 from shared.broker.broker import RunferryBroker, make_broker
 from shared.broker.holds import Holds
-from shared.connection_errors import explain_database, explain_redis, redis_place
+from shared.connection_errors import DATABASE_ERRORS, explain_database, explain_redis, redis_place
 from shared.database import connect
 from shared.errors import RunferryError
 from shared.phase.history import in_force
@@ -59,13 +59,7 @@ class Onlooker:
             database = await self._look_at_database()
         except RunferryError as error:
             faults["postgresql"] = str(error)
-        except (
-            OSError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            TimeoutError,
-        ) as error:
+        except DATABASE_ERRORS as error:
             faults["postgresql"] = str(explain_database(error, self._stores.database))
         if "postgresql" in faults:
             self._drop_connection()

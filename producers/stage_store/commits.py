@@ -18,6 +18,7 @@ from producers.database_thread import DatabaseThread
 from producers.receipt import Token
 from producers.stage_store.rows import QUERIES
 from shared.committed import CHANNEL, message_ids_in
+from shared.connection_errors import DATABASE_ERRORS
 from shared.errors import DatabaseAway, OutputDeadLettered, RunferryError, StageOutputNotFound
 
 _FIRST_PAUSE_S: Final = 0.005
@@ -108,14 +109,7 @@ class Commits:
         """Return None where the output is there, else why it is not known to be: empty for not yet."""
         try:
             landed = await asyncio.wait_for(self._look(token), max(left_s, _POLL_S))
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            DatabaseAway,
-        ) as error:
+        except (*DATABASE_ERRORS, DatabaseAway) as error:
             return f"{type(error).__name__}: {error}"
         return None if landed.check(token) else ""
 
@@ -144,14 +138,7 @@ class Commits:
             try:
                 connection = await asyncio.wait_for(self._database.connection(), timeout_s)
                 await connection.add_listener(CHANNEL, self._hear)
-            except (
-                RunferryError,
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-            ):
+            except (RunferryError, *DATABASE_ERRORS):
                 return False
             self._listening = connection
             return True

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Final
 from uuid import uuid4
 
-import asyncpg
 import redis
 
 from shared.broker.client import make_client
+from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.database_url import DatabaseAddress
 from shared.errors import RunferryError
@@ -199,14 +199,7 @@ class PhaseFollower:
 
         try:
             return (asyncio.run(asyncio.wait_for(ask(), _INTERVAL_S)),)
-        except (
-            RunferryError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-            TimeoutError,
-        ):
+        except (RunferryError, *DATABASE_ERRORS):
             return None
 
 

@@ -29,6 +29,7 @@ from workers.transaction import Transactor
 
 T0 = datetime(2025, 10, 7, 12, 0, tzinfo=UTC)
 QUIET = timedelta(hours=24)
+LOCK_TIMEOUT = timedelta(seconds=5)
 _numbers = itertools.count(1)
 
 
@@ -109,7 +110,7 @@ class Bench:
         """Write messages, each in a transaction of its own, or all in one; returns their verdicts by stage number."""
 
         async def run(connection: asyncpg.Connection) -> list[Any]:
-            transactor = Transactor(QUIET, "host:1")
+            transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1")
             taken = [
                 take_in(
                     to_wire(message),

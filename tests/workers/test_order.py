@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from writing_bench import BROKEN, QUIET, T0, at, cards, inspirations, outputs, trends
+from writing_bench import BROKEN, LOCK_TIMEOUT, QUIET, T0, at, cards, inspirations, outputs, trends
 
 from shared.contract import Hints, Origin, RunFailed, RunStarted, to_wire
 from shared.database_url import DatabaseAddress
@@ -136,7 +136,7 @@ async def arrange(connection: asyncpg.Connection, begin: str) -> None:
 
 
 async def write(connection: asyncpg.Connection, deliveries: Sequence[Any]) -> None:
-    transactor = Transactor(QUIET, "host:1")
+    transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1")
     for delivery in deliveries:
         consignment = Consignment(f"m{next(_numbers)}", "backfill", 1, T0)
         await transactor.write(

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from writing_bench import (
     BROKEN,
+    LOCK_TIMEOUT,
     QUIET,
     Bench,
     at,
@@ -317,7 +318,7 @@ def test_a_backfilled_run_that_ends_early_fails_once_it_has_been_quiet(bench: Be
 
     async def settle(connection) -> int:
         async with connection.transaction():
-            return await Transactor(QUIET, "host:1").settle_quiet(connection, 10)
+            return await Transactor(QUIET, LOCK_TIMEOUT, "host:1").settle_quiet(connection, 10)
 
     assert bench.do(settle) == 1
     assert bench.rows('SELECT id, status::text, "errorMessage" e FROM "Run" ORDER BY id') == [

@@ -1,8 +1,13 @@
 -- name: lock_runs
 -- Serialises all writers of some runs, also of runs that have no row yet. The keys come sorted, so that two
 -- transactions never wait for each other in a circle. One row, by an aggregate: a client that asks for the first row
--- of many (asyncpg's fetchrow) would have the server stop there, with one lock taken.
-SELECT now() AS moment, count(pg_advisory_xact_lock(key)) AS locked FROM unnest($1::bigint[]) AS key;
+-- of many (asyncpg's fetchrow) would have the server stop there, with one lock taken. $2, where it is not null, is how
+-- long this transaction waits for any one lock, these among them: it is set here, in no trip of its own.
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true) AS lock_timeout
+)
+SELECT now() AS moment, count(pg_advisory_xact_lock(key)) AS locked, max(lock_timeout) AS lock_timeout
+FROM patience, unnest($1::bigint[]) AS key;
 
 -- name: read_runs
 -- The web app's rows of some runs, locked in sorted order against the app's own writes. NO KEY: the app may still
