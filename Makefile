@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # Scripts in an environment hold its path: a checkout that was moved needs it anew.
 MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PRISMA := tests/prisma/node_modules/.package-lock.json
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 # Tests are never told where somebody's database is.
@@ -14,7 +15,7 @@ ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_
 # Tests and backfills start many processes: bytecode that is not kept would be compiled anew in each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help backfill pipeline test lint faults phases bench lock
+.PHONY: help backfill pipeline test lint faults phases prisma bench lock
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +26,7 @@ help:
 	@echo 'make lint                the same without the tests'
 	@echo 'make faults              some minutes of killed workers and stores; SEED=... repeats a run'
 	@echo 'make phases              some minutes of killed producers and of phases switched under a pipeline'
+	@echo 'make prisma              ask the real Prisma whether it agrees (needs node and npm)'
 	@echo 'make bench               measure the backfill against a plain script and a bare COPY'
 	@echo 'make lock                pin the dependencies again (needs uv)'
 	@echo
@@ -59,6 +61,14 @@ faults: $(MADE)
 
 phases: $(MADE)
 	@$(ALONE) KILLS=200 RUNS=100 $(BIN)/pytest tests/phases $(ARGS)
+
+prisma: $(MADE) $(PRISMA)
+	@$(ALONE) $(BIN)/pytest tests/prisma/prisma_agrees.py $(ARGS)
+
+$(PRISMA): tests/prisma/package-lock.json
+	@command -v npm >/dev/null || { echo 'make prisma needs Node.js 18.18 or later and npm.' >&2; exit 2; }
+	@cd tests/prisma && npm ci --no-progress --loglevel=error
+	@touch $@
 
 bench: $(MADE)
 	@$(ALONE) $(BIN)/python -m benchmarks.backfill $(ARGS)

@@ -1,7 +1,8 @@
-"""The image's lock files are a part of the one that is tested."""
+"""The image's lock files are a part of the one that is tested, and no lock file says where a package came from."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,10 @@ def test_the_image_has_neither_embedded_services_nor_test_tools(repository: Path
 
 def test_the_build_needs_what_the_lock_has(repository: Path) -> None:
     assert set(_pins(repository / "ops/deploy/build.lock")) == {"setuptools"}
+
+
+def test_the_lock_of_prisma_has_hashes_and_no_hosts(repository: Path) -> None:
+    packages = json.loads((repository / "tests/prisma/package-lock.json").read_text())["packages"]
+    packages.pop("")
+    assert packages
+    assert [name for name, package in packages.items() if "resolved" in package or "integrity" not in package] == []
