@@ -61,4 +61,6 @@ def test_the_lock_of_prisma_has_hashes_and_no_hosts(repository: Path) -> None:
     packages = json.loads((repository / "tests/prisma/package-lock.json").read_text())["packages"]
     packages.pop("")
     assert packages
-    assert [name for name, package in packages.items() if "resolved" in package or "integrity" not in package] == []
+    assert [
+        name for name, package in packages.items() if "resolved" in package or "integrity" not in package
+    ] == []

@@ -186,18 +186,22 @@ def test_prisma_agrees_after_an_emergency_rollback(migrated: WebApp) -> None:
     assert "No pending migrations to apply" in migrated.prisma("migrate", "deploy")
 
 
-def test_tables_that_prisma_made_are_taken_once_they_have_the_keys(empty: WebApp) -> None:
-    """The web app's own way: its first migration is deployed, then runferry asks for the keys in one of its own."""
+@pytest.mark.parametrize("here", [False, True], ids=["by the app's own migration", "by runferry"])
+def test_tables_that_prisma_made_are_taken_once_they_have_the_keys(empty: WebApp, here: bool) -> None:
+    """The web app deployed its first migration long ago; the keys come by one more, or by `--here`."""
     folder = empty.folder / "prisma"
     (keys,) = (folder / "migrations").glob("*_idempotency_keys")
     shutil.rmtree(keys)
     empty.prisma("migrate", "deploy")
-    refused = CliRunner().invoke(ops, ["schema", "apply"], env=empty.runferry)
-    assert refused.exit_code == 2
-
-    empty.run("schema", "prisma", "--to", str(folder))
-    empty.prisma("migrate", "deploy")
-    assert empty.run("schema", "apply")["prisma"] == []
+    if here:
+        assert len(empty.run("schema", "apply", "--here")["keys"]) == 2
+        written = empty.run("schema", "prisma", "--to", str(folder))
+        empty.prisma("migrate", "resolve", "--applied", written["migration"])
+    else:
+        assert CliRunner().invoke(ops, ["schema", "apply"], env=empty.runferry).exit_code == 2
+        empty.run("schema", "prisma", "--to", str(folder))
+        empty.prisma("migrate", "deploy")
+        assert empty.run("schema", "apply")["prisma"] == []
     assert empty.run("schema", "verify")["equal"]
     assert "Database schema is up to date!" in empty.prisma("migrate", "status")
 
