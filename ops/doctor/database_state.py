@@ -1,8 +1,8 @@
-"""PostgreSQL: whether it takes writes, of this user, by the structure that runferry needs."""
+"""PostgreSQL: whether it takes writes, by the structure that runferry needs, with room for workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,20 +11,6 @@ from ops.doctor.finding import Finding, good, warning, wrong
 #: What the web app's schema and runferry's own are tested with begins here.
 _OLDEST: Final = 140_000
 _UTC: Final = ("UTC", "ETC/UTC", "GMT", "ETC/UCT", "UCT", "ZULU")
-
-#: The rights that a worker needs, by table.
-NEEDED_RIGHTS: Final[Mapping[str, str]] = {
-    '"User"': "SELECT,INSERT",
-    '"Run"': "SELECT,INSERT,UPDATE",
-    '"InspirationReport"': "SELECT,INSERT,UPDATE,DELETE",
-    '"OpportunityCard"': "SELECT,INSERT,UPDATE,DELETE",
-    '"StageOutput"': "SELECT,INSERT,UPDATE,DELETE",
-    "runferry.run": "SELECT,INSERT,UPDATE",
-    "runferry.ledger": "SELECT,INSERT,UPDATE,DELETE",
-    "runferry.document": "SELECT,INSERT,UPDATE,DELETE",
-    "runferry.delivery": "SELECT,INSERT,UPDATE",
-    "runferry.dead_letter": "SELECT,INSERT,UPDATE",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +25,7 @@ class DatabaseState:
     connections: int
     needed_connections: int
     time_zone: str
-    user: str
     schema_fault: str
-    missing_rights: Sequence[tuple[str, str]]
 
 
 def judge_database(state: DatabaseState) -> Iterator[Finding]:
@@ -49,7 +33,6 @@ def judge_database(state: DatabaseState) -> Iterator[Finding]:
     yield _version(state)
     yield _writable(state)
     yield _schema(state)
-    yield _rights(state)
     yield _connections(state)
     yield _time_zone(state)
 
@@ -78,18 +61,6 @@ def _schema(state: DatabaseState) -> Finding:
     if state.schema_fault:
         return wrong("schema", state.schema_fault, "Look at: ops schema status")
     return good("schema", "is what this runferry needs")
-
-
-def _rights(state: DatabaseState) -> Finding:
-    if not state.missing_rights:
-        return good("rights", f'"{state.user}" may do all that a worker does')
-    tables: dict[str, list[str]] = {}
-    for table, right in state.missing_rights:
-        tables.setdefault(table, []).append(right)
-    grants = "; ".join(
-        f'GRANT {", ".join(rights)} ON {table} TO "{state.user}"' for table, rights in tables.items()
-    )
-    return wrong("rights", f'"{state.user}" lacks some on {", ".join(tables)}', f"{grants};")
 
 
 def _connections(state: DatabaseState) -> Finding:

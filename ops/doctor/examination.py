@@ -11,10 +11,11 @@ import asyncpg
 import redis
 
 from ops.doctor.clocks import Reading, judge_clock
-from ops.doctor.database_state import NEEDED_RIGHTS, DatabaseState, judge_database
+from ops.doctor.database_state import DatabaseState, judge_database
 from ops.doctor.disk import judge_root, judge_space
 from ops.doctor.finding import Finding, wrong
 from ops.doctor.redis_state import RedisState, judge_redis
+from ops.doctor.rights import judge_rights, read_rights
 from ops.doctor.workers import judge_workers
 from shared import queues
 from shared.broker.broker import RunferryBroker, make_broker
@@ -106,9 +107,7 @@ async def _examine_database(stores: Stores, settings: Settings) -> list[Finding]
         now = await connection.fetchval(_QUERIES["now"])
         reading = Reading(before, now, datetime.now(UTC))
         schema_fault = await _schema_fault(connection)
-        missing = await connection.fetch(
-            _QUERIES["missing_rights"], list(NEEDED_RIGHTS), list(NEEDED_RIGHTS.values())
-        )
+        rights = await read_rights(connection, stores.database.schema)
     finally:
         connection.terminate()
     # Our own sessions ask for UTC; this one gets what everybody gets.
@@ -123,9 +122,12 @@ async def _examine_database(stores: Stores, settings: Settings) -> list[Finding]
         **server,
         needed_connections=settings.worker_processes * _CONNECTIONS_A_PROCESS,
         schema_fault=schema_fault,
-        missing_rights=[(row["name"], row["missing"]) for row in missing],
     )
-    return [*judge_database(state), judge_clock("PostgreSQL", reading)]
+    return [
+        *judge_database(state),
+        *judge_rights(rights, own_server=stores.embedded),
+        judge_clock("PostgreSQL", reading),
+    ]
 
 
 async def _schema_fault(connection: asyncpg.Connection) -> str:

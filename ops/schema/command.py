@@ -15,6 +15,7 @@ import click
 from ops.schema.application import Applied, apply
 from ops.schema.prisma_folder import KeysInApp, write_keys_migration
 from ops.schema.reversion import Losses, describe_open, losses, revert
+from ops.schema.roles import ROLES, grant_roles, roles_script
 from ops.schema.status import read_status
 from ops.schema.verification import verify
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
@@ -159,6 +160,35 @@ def prisma_command(*, to: Path, as_json: bool) -> int:
         return DONE
     for line in _instructions(keys):
         click.echo(line)
+    return DONE
+
+
+@schema.command("roles")
+@store_options
+@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def roles_command(settings: Settings, *, as_sql: bool, as_json: bool) -> int:
+    """Make three roles with the least rights of workers, producers and operators; after every apply.
+
+    They are runferry_worker, runferry_producer and runferry_ops. Nobody logs in as one of them: users are made
+    members. The rights that they have here are set anew; others, and those of other roles, are left alone.
+
+    \b
+    Examples:
+      ops schema roles
+      ops schema roles --sql > roles.sql
+    """
+    if as_sql:
+        click.echo(roles_script(), nl=False)
+        return DONE
+    database = _with_database(settings, grant_roles)
+    if as_json:
+        print_json({"database": database, "roles": list(ROLES)})
+        return DONE
+    click.echo(
+        f'In the database "{database}" {", ".join(ROLES[:-1])} and {ROLES[-1]} have what they need, no more.'
+    )
+    say("Make users of them: CREATE ROLE ann LOGIN PASSWORD '…' IN ROLE runferry_worker; see docs/security.md.")
     return DONE
 
 

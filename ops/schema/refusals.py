@@ -12,6 +12,7 @@ from shared.connection_errors import DATABASE_LOST
 from shared.errors import DatabaseAway, RunferryError, SchemaError
 
 _LOOKING: Final = ("ops schema status", "ops schema verify")
+_ROLES: Final = "ops schema roles"
 
 
 @contextmanager
@@ -32,6 +33,14 @@ def _explained(error: Exception, command: str) -> RunferryError:
                 f"The role of this address lacks a right: {said}. `{command}` needs USAGE on the schemas of the web "
                 "app and of runferry, and SELECT on their tables."
             )
+        case asyncpg.InsufficientPrivilegeError() if command == _ROLES:
+            return SchemaError(
+                f"The role of this address lacks a right: {said}. `{command}` needs CREATEROLE where the roles are not "
+                "there yet (an administrator may make them), and to be the owner of the web app's tables and of "
+                "runferry's. Nothing was changed."
+            )
+        case asyncpg.RaiseError():
+            return SchemaError(f"`{command}`: {said}.")
         case asyncpg.InsufficientPrivilegeError():
             return SchemaError(
                 f"The role of this address lacks a right: {said}. `{command}` needs CREATE on the database "

@@ -29,7 +29,7 @@ HEALTHY_INFO = {
 #: What is good of every healthy installation, wherever the tests run.
 GOOD = (
     *("eviction", "persistence", "Redis' memory", "dead messages", "other clients", "clock of Redis"),
-    *("schema", "rights", "connections", "writes", "server's time zone", "clock of PostgreSQL", "root"),
+    *("schema", "connections", "writes", "server's time zone", "clock of PostgreSQL", "root"),
 )
 
 
@@ -46,6 +46,8 @@ def test_a_healthy_installation_has_nothing_wrong(site: Site) -> None:
     assert status == 0, checks
     for name in GOOD:
         assert checks[name]["state"] == "good", checks[name]
+    assert checks["rights"]["state"] == "warning"
+    assert "superuser" in checks["rights"]["detail"]
     assert checks["workers"]["state"] == "warning"
     assert "worker" in checks["workers"]["todo"]
     shown = site.command("ops.command", "doctor")
@@ -123,8 +125,12 @@ def test_missing_rights_come_with_the_statement_that_grants_them(site: Site) -> 
         url = f"postgresql://runferry_test_reader:reader@{rest}"
         status, checks = examined(site, "--database-url", url)
         assert (status, checks["rights"]["state"]) == (1, "wrong")
-        assert 'GRANT INSERT, UPDATE ON "Run" TO "runferry_test_reader"' in checks["rights"]["todo"]
+        assert 'GRANT INSERT, UPDATE ("companyId"' in checks["rights"]["todo"]
         site.do(checks["rights"]["todo"])
+        worker = examined(site, "--database-url", url)[1]["rights"]
+        assert worker["state"] == "warning"
+        assert "lacks what an operator needs" in worker["detail"]
+        site.do(worker["todo"])
         assert examined(site, "--database-url", url)[1]["rights"]["state"] == "good"
     finally:
         site.do("DROP OWNED BY runferry_test_reader; DROP ROLE runferry_test_reader")
