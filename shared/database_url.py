@@ -39,6 +39,7 @@ class DatabaseAddress:
     pool_timeout_s: float | None
     connect_timeout_s: float | None
     transaction_pooler: bool
+    ssl_mode: str = "prefer"
 
     @classmethod
     def parse(cls, url: str) -> DatabaseAddress:
@@ -61,6 +62,7 @@ class DatabaseAddress:
             pool_timeout_s=_seconds(query, "pool_timeout"),
             connect_timeout_s=_seconds(query, "connect_timeout"),
             transaction_pooler=_is_transaction_pooler(host, port, query),
+            ssl_mode=_tls(query).get("sslmode", "prefer"),
         )
 
     def __str__(self) -> str:
@@ -70,6 +72,16 @@ class DatabaseAddress:
     def place(self) -> str:
         """Host and port, or the folder of the socket: what a sentence calls the server."""
         return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether a session that is not encrypted is refused; sslmode=prefer, the default, takes either."""
+        return self.ssl_mode in ("require", "verify-ca", "verify-full")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine."""
+        return self.host.startswith("/") or self.host in ("localhost", "127.0.0.1", "::1")
 
     def connect_arguments(self) -> Mapping[str, Any]:
         """Return what `asyncpg.connect` and `create_pool` take for this address, without session settings."""

@@ -31,12 +31,7 @@ async def check(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProx
 
     Two queries of the catalog and one row: cheap enough for every start.
     """
-    probe = await connection.fetchrow(
-        _QUERIES["probe"],
-        list(WEB_APP_TABLES),
-        [table for table, _ in IDEMPOTENCY_KEYS],
-        [",".join(sorted(columns)) for _, columns in IDEMPOTENCY_KEYS],
-    )
+    probe = await _probe(connection)
     where = f'The database "{probe["database"]}"'
     if not probe["has_bookkeeping"]:
         raise SchemaError(f"{where} has no runferry schema: run `ops schema apply`.")
@@ -66,6 +61,21 @@ async def check(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProx
             f"{where} lacks the unique key of {_named(probe['tables_without_key'])}: "
             "run `ops schema apply`, which says how it comes back."
         )
+
+
+async def tables_without_key(connection: asyncpg.Connection) -> tuple[str, ...]:
+    """Return the web app's tables that are there and lack the unique key that makes a second delivery an update."""
+    probe = await _probe(connection)
+    return tuple(name for name in probe["tables_without_key"] if name not in probe["missing_tables"])
+
+
+async def _probe(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> asyncpg.Record:
+    return await connection.fetchrow(
+        _QUERIES["probe"],
+        list(WEB_APP_TABLES),
+        [table for table, _ in IDEMPOTENCY_KEYS],
+        [",".join(sorted(columns)) for _, columns in IDEMPOTENCY_KEYS],
+    )
 
 
 def _named(tables: list[str]) -> str:

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Final
 
@@ -23,6 +23,7 @@ from dramatiq.middleware import CurrentMessage
 
 from shared import __version__, queues
 from shared.broker.broker import RunferryBroker, make_broker
+from shared.broker.clock import ahead_of_redis
 from shared.broker.holds import Holds
 from shared.broker.registry import WorkerInfo, WorkerState
 from shared.command import say
@@ -62,6 +63,7 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     started_at = datetime.now(UTC)
 
     def describe() -> WorkerInfo:
+        ahead = ahead_of_redis(broker.client)
         state = (
             WorkerState.DRAINING if pause.stopping else WorkerState.PAUSED if pause.reason else WorkerState.RUNNING
         )
@@ -76,6 +78,7 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
             state=state,
             reason=pause.reason,
             counters=writer.counters(),
+            clock_ahead_ms=None if ahead is None else ahead // timedelta(milliseconds=1),
         )
 
     broker.describe = describe

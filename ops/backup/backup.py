@@ -126,7 +126,7 @@ async def _save_database(
     try:
         server = await connection.fetchrow(QUERIES["server"])
         program = find_program(
-            "pg_dump", server["major"], f"The server at {address.place} is PostgreSQL {server['version']}"
+            "pg_dump", server["major"], f"The server at {address.place} is PostgreSQL {server['version']}", address
         )
         target = folder / parts.DATABASE
         async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from shared.database_url import DatabaseAddress
 from shared.errors import UsageError
 
 _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)[.\w]*")
@@ -27,13 +28,22 @@ class Program:
     version: str
 
 
-def find_program(name: str, least_major: int, why: str) -> Program:
+def find_program(name: str, least_major: int, why: str, address: DatabaseAddress) -> Program:
     """Return the oldest `name` that is not older than `least_major`; raises UsageError with `why` where there is none.
 
-    The oldest: what a newer one writes, a server of the same age need not understand.
+    The oldest: what a newer one writes, a server of the same age need not understand. Where the server is elsewhere,
+    one that can encrypt is preferred, and where the address demands it, no other will do.
     """
     found = installed(name)
     fitting = [program for program in found if program.major >= least_major]
+    if not address.is_local:
+        able = [program for program in fitting if can_encrypt(program.path)]
+        if fitting and not able and address.needs_tls:
+            raise UsageError(
+                f"sslmode={address.ssl_mode} demands TLS, and {fitting[0].path} was built without: install the client "
+                f"programs of PostgreSQL {least_major} (Debian: postgresql-client-{least_major})."
+            )
+        fitting = able or fitting
     if fitting:
         return min(fitting, key=lambda program: program.major)
     have = f"here is {found[-1].version}" if found else "there is none here"
@@ -52,6 +62,21 @@ def installed(name: str) -> tuple[Program, ...]:
         if program is not None:
             programs.setdefault(program.major, program)
     return tuple(programs[major] for major in sorted(programs))
+
+
+@cache
+def can_encrypt(path: Path) -> bool:
+    """Return whether a program's client library knows TLS; it says so before it looks for a server."""
+    # pg_restore opens its archive first; the library beside it is the same.
+    asked = path.with_name("pg_dump")
+    nowhere = "postgresql:///none?host=/nonexistent&sslmode=require"
+    try:
+        said = subprocess.run(
+            [asked, f"--dbname={nowhere}"], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return True
+    return "SSL support is not compiled in" not in said.stderr
 
 
 def _places(name: str) -> Iterator[Path]:

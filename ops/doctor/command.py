@@ -23,6 +23,7 @@ _COLOURS: Final = {State.GOOD: "green", State.WARNING: "yellow", State.WRONG: "r
 Examples:
   ops doctor
   ops doctor --root /data/test-outputs --json
+  ops doctor --backup-to /backups
 
 \b
 Exit status: 0 nothing is wrong (there may be warnings), 1 something is wrong, 2 wrong usage or could not run.""",
@@ -30,17 +31,23 @@ Exit status: 0 nothing is wrong (there may be warnings), 1 something is wrong, 2
 @click.option(
     "--root", type=click.Path(path_type=Path), help="The folder of the run folders (RUNFERRY_ROOT by default)."
 )
+@click.option(
+    "--backup-to",
+    type=click.Path(path_type=Path),
+    help="Where backups shall go (where the last one went by default).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @store_options
-def doctor(settings: Settings, *, root: Path | None, as_json: bool) -> int:
+def doctor(settings: Settings, *, root: Path | None, backup_to: Path | None, as_json: bool) -> int:
     """Look at everything that runferry stands on, and say what is wrong and what to do.
 
-    Redis (eviction, persistence, memory, who else uses it), PostgreSQL (schema, rights, connections, time zone),
-    the clocks of both and this machine, the disks, and the workers. Nothing is changed.
+    Redis (eviction, persistence, memory, who else uses it), PostgreSQL (schema, unique keys, connections, time
+    zone, and which role may do what), the ways to both and whether they are encrypted, all clocks, the workers, the
+    run folders, PostgreSQL's programs, disks and open files. It takes seconds, and nothing is changed.
     """
     if root is not None:
         settings = settings.model_copy(update={"root": root})
-    findings = examine(resolve_stores(settings), settings)
+    findings = examine(resolve_stores(settings), settings, backup_to)
     if as_json:
         print_json({"healthy": is_healthy(findings), "checks": [asdict(finding) for finding in findings]})
     else:

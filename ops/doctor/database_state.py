@@ -26,6 +26,8 @@ class DatabaseState:
     needed_connections: int
     time_zone: str
     schema_fault: str
+    keyless: tuple[str, ...]
+    differences: int
 
 
 def judge_database(state: DatabaseState) -> Iterator[Finding]:
@@ -33,6 +35,7 @@ def judge_database(state: DatabaseState) -> Iterator[Finding]:
     yield _version(state)
     yield _writable(state)
     yield _schema(state)
+    yield _keys(state)
     yield _connections(state)
     yield _time_zone(state)
 
@@ -60,7 +63,20 @@ def _writable(state: DatabaseState) -> Finding:
 def _schema(state: DatabaseState) -> Finding:
     if state.schema_fault:
         return wrong("schema", state.schema_fault, "Look at: ops schema status")
+    if state.differences:
+        detail = (
+            f"has all that this runferry needs, and {state.differences:,} differences from the expected structure"
+        )
+        return warning("schema", detail, "Look at them: ops schema verify")
     return good("schema", "is what this runferry needs")
+
+
+def _keys(state: DatabaseState) -> Finding:
+    name = "unique keys"
+    if state.keyless:
+        detail = f"are missing: {', '.join(state.keyless)}: the same output twice would be two rows"
+        return wrong(name, detail, "ops schema apply says how they come back.")
+    return good(name, "make a second delivery an update")
 
 
 def _connections(state: DatabaseState) -> Finding:

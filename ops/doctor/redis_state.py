@@ -32,6 +32,8 @@ class RedisState:
 def judge_redis(state: RedisState, *, high_water: float) -> Iterator[Finding]:
     """Yield what the state means; `high_water` is the share of memory above which producers wait."""
     yield _version(str(state.info.get("redis_version", "0")))
+    yield _role(state.info)
+    yield _clients(state.info)
     yield _eviction(state.info)
     yield _persistence(state.info, state.snapshots)
     yield _memory(state.info, high_water)
@@ -44,6 +46,24 @@ def _version(text: str) -> Finding:
     if numbers < _OLDEST:
         return wrong("Redis' version", f"is {text}", "Upgrade Redis to 6.2 or later.")
     return good("Redis' version", f"is {text}")
+
+
+def _role(info: Mapping[str, Any]) -> Finding:
+    name = "Redis' role"
+    if info.get("role", "master") != "master":
+        return wrong(name, "is a replica: it takes no messages", "Set REDIS_URL to the primary.")
+    return good(name, "is a primary")
+
+
+def _clients(info: Mapping[str, Any]) -> Finding:
+    name = "Redis' connections"
+    used, most = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
+    if not most:
+        return good(name, f"{used:,} are in use")
+    detail = f"{used:,} of {most:,} are in use"
+    if used >= most * _FULL:
+        return warning(name, detail, "CONFIG SET maxclients higher, and keep it in redis.conf.")
+    return good(name, detail)
 
 
 def _eviction(info: Mapping[str, Any]) -> Finding:
@@ -62,6 +82,12 @@ def _persistence(info: Mapping[str, Any], snapshots: str | None) -> Finding:
     appends = bool(int(info.get("aof_enabled", 0)))
     if appends and info.get("aof_last_write_status", "ok") != "ok":
         return wrong(name, "Redis can't write its append-only file", "Look at its log and the space on its disk.")
+    if appends and info.get("aof_last_bgrewrite_status", "ok") != "ok":
+        return warning(
+            name,
+            "the append-only file could not be rewritten and grows",
+            "Look at Redis' log and the space on its disk.",
+        )
     if appends:
         return good(name, "is on (append-only file)")
     todo = "CONFIG SET appendonly yes, and keep it in redis.conf."
@@ -81,6 +107,10 @@ def _memory(info: Mapping[str, Any], high_water: float) -> Finding:
     if not most:
         detail = f"{used // _MEBIBYTE:,} MiB are used, and there is no limit: the system may kill Redis"
         return warning(name, detail, "CONFIG SET maxmemory to what Redis may have, and keep it in redis.conf.")
+    system = int(info.get("total_system_memory", 0))
+    if system and most > system * _FULL:
+        detail = f"maxmemory is {most // _MEBIBYTE:,} MiB, and the machine has {system // _MEBIBYTE:,}"
+        return warning(name, detail, "Lower maxmemory: rewriting the append-only file needs room beside it.")
     share = used / most
     detail = f"{used // _MEBIBYTE:,} of {most // _MEBIBYTE:,} MiB are used ({share:.0%})"
     todo = "Run more workers, or raise maxmemory."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from ops.doctor.clocks import judge_worker_clocks
 from ops.doctor.finding import Finding, good, warning
 from shared import __version__
 from shared.broker.depths import Depth
@@ -21,6 +22,7 @@ def judge_workers(
     yield _alive(workers, sum(depth.pending for depth in depths.values()))
     yield _paused(workers)
     yield _alike(workers)
+    yield judge_worker_clocks(workers)
     for queue, hold in sorted(holds.items()):
         why = f": {hold.why}" if hold.why else ""
         yield warning(f"queue {queue}", f"is held by {hold.who}{why}", f"Let it go on: ops resume {queue}")

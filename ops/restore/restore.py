@@ -185,7 +185,7 @@ async def _fill(
 ) -> tuple[TableDifference, ...]:
     dumped_by = str(manifest.database["dumped_by"])
     program = find_program(
-        "pg_restore", int(dumped_by.split(".")[0]), f"The backup was made by pg_dump {dumped_by}"
+        "pg_restore", int(dumped_by.split(".")[0]), f"The backup was made by pg_dump {dumped_by}", address
     )
     rights = () if options.with_rights else ("--no-owner", "--no-privileges")
     progress.begin(f'Restoring into the database "{target.filled}"', unit="rows", total=manifest.rows)

@@ -8,6 +8,7 @@ from typing import Final
 import redis
 
 from shared.broker.scripts import Scripts
+from shared.clock_reading import read_clock
 
 #: How long the last stamp of a run and stage is remembered; Redis' clock must not be set back by more.
 _REMEMBERED: Final = timedelta(days=1)
@@ -18,6 +19,14 @@ def redis_now(client: redis.Redis) -> datetime:
     """Return Redis' time in UTC; raises redis.RedisError."""
     seconds, microseconds = client.time()
     return _EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
+
+
+def ahead_of_redis(client: redis.Redis) -> timedelta | None:
+    """Return how far this machine's clock is ahead of Redis', at least; None where Redis does not answer."""
+    try:
+        return -read_clock(lambda: redis_now(client)).offset
+    except redis.RedisError:
+        return None
 
 
 def stamp(scripts: Scripts, run_id: str, stage: int, after: datetime | None = None) -> datetime:

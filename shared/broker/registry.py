@@ -25,7 +25,10 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """One worker process; `worker_id` is its broker's id, `reason` says why it is paused."""
+    """One worker process; `worker_id` is its broker's id, `reason` says why it is paused.
+
+    `clock_ahead_ms` is how far its machine's clock is ahead of Redis', at least; None where it could not be read.
+    """
 
     worker_id: str
     host: str
@@ -37,6 +40,7 @@ class WorkerInfo:
     state: WorkerState = WorkerState.RUNNING
     reason: str = ""
     counters: Mapping[str, int] = field(default_factory=dict)
+    clock_ahead_ms: int | None = None
 
     def to_json(self) -> bytes:
         """Return the announcement as it is kept in Redis."""

@@ -8,7 +8,13 @@ SELECT
     current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
         AS most_connections,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
-    current_setting('TimeZone') AS time_zone;
+    current_setting('TimeZone') AS time_zone,
+    pg_database_size(current_database()) AS size_bytes,
+    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS encrypted;
+
+-- name: last_backup
+-- The folder of the newest backup that was made from a host.
+SELECT folder FROM runferry.backup WHERE host = $1 ORDER BY made_at DESC LIMIT 1;
 
 -- name: now
 -- The server's clock.
