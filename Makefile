@@ -15,7 +15,7 @@ ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_
 # Tests and backfills start many processes: bytecode that is not kept would be compiled anew in each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help backfill pipeline test lint faults phases prisma bench lock
+.PHONY: help backfill pipeline test lint faults phases prisma bench lock audit
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make prisma              ask the real Prisma whether it agrees (needs node and npm)'
 	@echo 'make bench               measure the backfill against a plain script and a bare COPY'
 	@echo 'make lock                pin the dependencies again (needs uv)'
+	@echo 'make audit               look every pin up in the public database of advisories; SERVICE=pypi for another'
 	@echo
 	@echo 'DATABASE_URL and REDIS_URL name services of your own; with neither, the embedded ones are used.'
 	@echo 'PYTHON=... chooses the Python that makes .venv. YES=1 lets the examples go to services of your own.'
@@ -78,6 +79,17 @@ lock:
 	@echo setuptools | $(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml -
 	@$(COMPILE) --constraints requirements.lock --output-file ops/deploy/requirements.lock pyproject.toml
 	@echo setuptools | $(COMPILE) --constraints requirements.lock --output-file ops/deploy/build.lock -
+	@echo pip-audit | $(COMPILE) --upgrade --constraints requirements.lock --output-file ops/deploy/audit.lock -
+
+# Not a part of the gate: it needs a network, and its answer changes without a change here.
+audit: $(VENV)/audit/.made
+	@$(BIN)/python tests/support/dependency_audit.py $(or $(SERVICE),osv) $(VENV)/audit/bin/pip-audit \
+		requirements.lock ops/deploy/audit.lock
+
+$(VENV)/audit/.made: $(MADE) ops/deploy/audit.lock
+	@$(BIN)/python -m venv --clear $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r ops/deploy/audit.lock
+	@touch $@
 
 # An environment that works here is only brought up to date.
 $(MADE): requirements.lock pyproject.toml
