@@ -95,7 +95,10 @@ def test_an_environment_that_is_not_its_lock_is_found() -> None:
     faults = not_as_locked(
         pins, {"click": "8.3.1", "rich": "13.0", "stray": "1", "pip": "25", "runferry": "0"}, "runferry"
     )
-    assert faults == ["rich: 14.0 is locked, 13.0 is installed", "stray: installed and in no lock"]
+    assert faults == [
+        "rich: 14.0 is locked, 13.0 is installed",
+        "stray: installed, and in no lock (rm -r .venv makes it anew)",
+    ]
 
 
 def test_a_lock_that_is_not_what_the_project_asks_for_is_found() -> None:

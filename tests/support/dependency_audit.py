@@ -104,9 +104,8 @@ def not_as_locked(pins: Iterable[Pin], installed: Mapping[str, str], own: str) -
         for name, version in locked.items()
         if installed.get(name) != version
     ]
-    return faults + [
-        f"{name}: installed and in no lock" for name in installed.keys() - locked.keys() - _TOOLS - {own}
-    ]
+    strays = sorted(installed.keys() - locked.keys() - _TOOLS - {own})
+    return faults + [f"{name}: installed, and in no lock (rm -r .venv makes it anew)" for name in strays]
 
 
 def not_in_step(pins: Iterable[Pin], wanted: Iterable[str], requires: Mapping[str, Sequence[str]]) -> list[str]:
