@@ -11,15 +11,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 import click
+import psutil
 
 from benchmarks.contenders import WORKER_PROCESSES, running_workers
-from benchmarks.measured_command import REPOSITORY, clean_environment, run_measured
+from benchmarks.measured_command import REPOSITORY, Measured, clean_environment, run_measured
+from benchmarks.processor_time import tree_cpu_s
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
 from benchmarks.tree import DEFAULT_SEED, generate
 
@@ -29,17 +32,30 @@ _KIBIBYTE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round on one tree; the peak is of the command's own memory, without the workers."""
+    """One round on one tree; the peak is of the command's own memory, without the workers.
+
+    `cpu_s` is processor time: of the command, the workers and the servers while the proof ran, and of reading alone.
+    """
 
     runs: int
     alone_s: float
     reconcile_s: float
     command_peak_mib: float
+    workers_peak_mib: float
+    cpu_s: Mapping[str, float]
 
     @property
     def share(self) -> float:
         """The speed of the proof as a share of that of reading alone."""
         return self.alone_s / self.reconcile_s
+
+    @property
+    def cpu_share(self) -> float:
+        """Processor time of reading alone as a share of all that the proof used, of the servers too.
+
+        On a machine with a core a worker this is what the share of speed comes to; noise moves it less.
+        """
+        return self.cpu_s["alone"] / sum(used for who, used in self.cpu_s.items() if who != "alone")
 
 
 def measure(stores: BenchmarkStores, root: Path, runs: int, rounds: int) -> list[Round]:
@@ -49,7 +65,7 @@ def measure(stores: BenchmarkStores, root: Path, runs: int, rounds: int) -> list
     alone = [sys.executable, "-m", "benchmarks.read_alone", str(root), str(WORKER_PROCESSES)]
     reconcile = [ops, "reconcile", "--all", "--json", "--root", str(root)]
     found = []
-    with running_workers(stores):
+    with running_workers(stores) as workers:
         run_measured(
             [producer, "backfill", "--all", "--wait", "--json", "--root", str(root)], stores.environment()
         )
@@ -57,12 +73,20 @@ def measure(stores: BenchmarkStores, root: Path, runs: int, rounds: int) -> list
             read = run_measured(alone, stores.environment())
             if int(read.stdout) != runs * _STAGES:
                 raise BenchmarkFailed(f"Reading alone found {read.stdout!r} outputs.")
-            found.append(_reconciled(stores, reconcile, runs, read.seconds))
-            click.echo(f"{runs} runs, round {number + 1}: {found[-1].share:.2f} of reading alone", err=True)
+            found.append(_reconciled(stores, reconcile, runs, read, workers.pid))
+            click.echo(f"{runs} runs, round {number + 1}: {_described(found[-1])}", err=True)
     return found
 
 
-def _reconciled(stores: BenchmarkStores, command: list[str], runs: int, alone_s: float) -> Round:
+def _described(one: Round) -> str:
+    cpu = ", ".join(f"{who} {used * 1000 / one.runs:.2f}" for who, used in one.cpu_s.items())
+    return f"{one.share:.2f} of reading alone; processor {one.cpu_share:.2f}, in ms a run: {cpu}"
+
+
+def _reconciled(
+    stores: BenchmarkStores, command: list[str], runs: int, alone: Measured, workers_pid: int
+) -> Round:
+    before, workers_before_s = stores.server_times(), tree_cpu_s(workers_pid)
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -82,7 +106,24 @@ def _reconciled(stores: BenchmarkStores, command: list[str], runs: int, alone_s:
         process.stderr.close()
     if process.returncode or json.loads(answer)["verdicts"] != {"match": runs * _STAGES}:
         raise BenchmarkFailed(f"The proof found something else: {answer[:2000]!r} {errors[-2000:]!r}")
-    return Round(runs, alone_s, seconds, usage.ru_maxrss / _KIBIBYTE)
+    after = stores.server_times()
+    cpu_s = {
+        "alone": alone.cpu_s,
+        "command": usage.ru_utime + usage.ru_stime,
+        "workers": tree_cpu_s(workers_pid) - workers_before_s,
+        "postgres": after.postgres_s - before.postgres_s,
+        "redis": after.redis_s - before.redis_s,
+    }
+    return Round(runs, alone.seconds, seconds, usage.ru_maxrss / _KIBIBYTE, _peak_mib(workers_pid), cpu_s)
+
+
+def _peak_mib(pid: int) -> float:
+    """Return the largest memory that one process of the workers ever had."""
+    peaks = []
+    for process in psutil.Process(pid).children(recursive=True):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peaks += [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
+    return max(peaks, default=0) / _KIBIBYTE
 
 
 @click.command()
@@ -106,15 +147,22 @@ def main(runs: tuple[int, ...], rounds: int, as_json: bool) -> None:
         click.echo(str(failure), err=True)
         sys.exit(1)
     if as_json:
-        click.echo(json.dumps([{**asdict(one), "share": one.share} for one in found], indent=2))
+        click.echo(
+            json.dumps(
+                [{**asdict(one), "share": one.share, "cpu_share": one.cpu_share} for one in found], indent=2
+            )
+        )
         return
     for number in runs:
         own = [one for one in found if one.runs == number]
         seconds = median(one.reconcile_s for one in own)
         click.echo(
             f"{number:>7,} runs: {number / seconds:,.0f} runs/s, {seconds / number * 1000:.2f} ms a run, "
-            f"{median(one.share for one in own):.2f} of reading alone, "
-            f"command at most {max(one.command_peak_mib for one in own):.0f} MiB"
+            f"{median(one.share for one in own):.2f} of reading alone "
+            f"({median(one.cpu_share for one in own):.2f} by processor time, "
+            f"{median(sum(one.cpu_s.values()) - one.cpu_s['alone'] for one in own) / number * 1000:.2f} ms a run), "
+            f"at most {max(one.command_peak_mib for one in own):.0f} MiB for the command "
+            f"and {max(one.workers_peak_mib for one in own):.0f} MiB a worker"
         )
 
 

@@ -1,4 +1,4 @@
-"""The scheduler: has a sample of runs reconciled every few minutes, and all of them each night.
+"""The scheduler: has a sample of runs reconciled every few minutes, all of them each night, and reports finished.
 
 Several may be started; the one that holds an advisory lock leads, and its end makes another the leader. What is due
 is told by the reports in the database, so a new leader repeats nothing. Taking over the messages of dead workers needs
@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from time import time_ns
@@ -34,6 +35,7 @@ from workers.held_state import QUERIES
 from workers.schedule import Due, Schedule
 
 _TICK_S: Final = 5.0
+_FINISH_AGAIN_S: Final = 600.0
 #: The command that makes a report; it is another role's, so it runs as a process of its own.
 _REPORT: Final = (sys.executable, "-m", "ops.command", "reconcile", "--json")
 
@@ -53,6 +55,7 @@ class Scheduler:
         self._settings = settings
         self._make_report = make_report
         self._tick_s = tick_s
+        self._finish_at_s: dict[int, float] = {}
         self._schedule = Schedule(settings.reconcile_every, settings.reconcile_full_at)
         self.leads = False
 
@@ -84,6 +87,11 @@ class Scheduler:
             connection.terminate()
 
     async def _do_what_is_due(self, connection: asyncpg.Connection) -> None:
+        for record in await connection.fetch(QUERIES["left_reports"]):
+            # What can't be finished from here, a root that isn't seen, needn't be tried at each tick.
+            if time.monotonic() >= self._finish_at_s.get(record["id"], 0.0):
+                self._finish_at_s[record["id"]] = time.monotonic() + _FINISH_AGAIN_S
+                await self._report("--report", str(record["id"]))
         row = await connection.fetchrow(QUERIES["last_reports"])
         now: datetime = row["now"]
         match self._schedule.due(now, row["last_full"], row["last_any"]):

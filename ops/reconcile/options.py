@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class ReconcileOptions:
     sample: Sample | None = None
     repair: frozenset[Standing] = frozenset()
     final: bool = False
+    allow: frozenset[Standing] = frozenset()
     run_workers: int | None = None
 
     @property
@@ -38,12 +40,34 @@ class ReconcileOptions:
 
     def scope(self) -> dict[str, Any]:
         """Return which runs were meant, as the report keeps it."""
-        scope: dict[str, Any] = {"root": str(self.root)}
+        scope: dict[str, Any] = {"root": str(self.root.absolute())}
         if self.run_ids:
-            return {**scope, "run_ids": list(self.run_ids[:100]), "runs": len(self.run_ids)}
+            return {**scope, "run_ids": list(self.run_ids), "runs": len(self.run_ids)}
         if self.sample is not None:
             return {**scope, "sample": self.sample.runs, "seed": self.sample.seed}
         return {**scope, "all": True}
+
+    def demands(self) -> dict[str, Any]:
+        """Return how the report is to be made and judged, as it is kept while nobody waits for it."""
+        return {
+            "settle_s": self.settle_s,
+            "worker_timeout_s": self.worker_timeout_s,
+            "final": self.final,
+            "allow": sorted(self.allow),
+        }
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any], demands: Mapping[str, Any]) -> ReconcileOptions:
+        """Return the options that a report was begun with."""
+        return cls(
+            root=Path(scope["root"]),
+            settle_s=demands["settle_s"],
+            worker_timeout_s=demands["worker_timeout_s"],
+            run_ids=tuple(scope.get("run_ids", ())),
+            sample=Sample(scope["sample"], scope["seed"]) if "sample" in scope else None,
+            final=demands["final"],
+            allow=frozenset(map(Standing, demands["allow"])),
+        )
 
     def command(self, *more: str) -> str:
         """Return a command line that means the same runs, to be shown to the user."""

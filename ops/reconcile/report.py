@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
 import orjson
 
 from ops.dlq.printable import cropped, printable
+from ops.reconcile.elsewhere import Elsewhere
 from ops.reconcile.options import ReconcileOptions
 from ops.reconcile.tally import Tally, named_in
 from shared.command import DIFFERENCE, DONE
@@ -31,39 +33,69 @@ _SECTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a report ended; `repair_sent` are the outputs that were published for repair."""
+    """How a report ended; `repair_sent` are the outputs that were published for repair.
+
+    `elsewhere` is what waits besides the outputs on disk, where `--final` asked for it.
+    """
 
     report_id: int
     seconds: float
     repair_sent: int = 0
+    elsewhere: Elsewhere | None = None
 
 
-def exit_status(options: ReconcileOptions, tally: Tally) -> int:
+def is_final(options: ReconcileOptions, tally: Tally, ending: Ending) -> bool:
+    """Return whether the files that were looked at may be deleted; only `--final` looks at all that this needs."""
+    return ending.elsewhere is not None and ending.elsewhere.is_quiet and tally.is_final(options.allow)
+
+
+def exit_status(options: ReconcileOptions, tally: Tally, ending: Ending) -> int:
     """Return the exit status: 0 only where the promise holds, with --final also for deleting files."""
-    return DONE if (tally.is_final if options.final else tally.is_balanced) else DIFFERENCE
+    return DONE if (is_final(options, tally, ending) if options.final else tally.is_balanced) else DIFFERENCE
 
 
 def summary(options: ReconcileOptions, tally: Tally, ending: Ending) -> dict[str, Any]:
     """Return the report without what is named."""
     return {
         "balanced": tally.is_balanced,
-        "final": tally.is_final,
+        "final": is_final(options, tally, ending),
         "outputs_on_disk": tally.listed,
         "verdicts": tally.verdicts(),
         "repaired": tally.repaired,
         "runs": tally.runs,
+        "only_on_disk": {word.value: count for word, count in tally.unsafe().items()},
         "rows_without_files": tally.named_count(Standing.ROW_WITHOUT_FILES),
         "repair_sent": ending.repair_sent,
         "report_id": ending.report_id,
         "scope": options.scope(),
+        "demands": options.demands(),
+        **({} if ending.elsewhere is None else {"elsewhere": asdict(ending.elsewhere)}),
         "seconds": round(ending.seconds, 3),
         "runs_per_s": round(tally.runs / ending.seconds, 1) if ending.seconds > 0 else 0.0,
     }
 
 
-def kept(options: ReconcileOptions, tally: Tally, ending: Ending) -> bytes:
+def kept(options: ReconcileOptions, tally: Tally, ending: Ending) -> dict[str, Any]:
     """Return what `runferry.reconcile_report` keeps: with the gravest of what is named."""
-    return orjson.dumps({**summary(options, tally, ending), "named": tally.first_named(_MOST_KEPT)})
+    return {**summary(options, tally, ending), "named": tally.first_named(_MOST_KEPT)}
+
+
+def again(scope: Mapping[str, Any], report: Mapping[str, Any], tally: Tally) -> tuple[ReconcileOptions, Ending]:
+    """Fill the tally with what `kept` gave, and return the options and the ending."""
+    tally.runs, tally.listed, tally.repaired = report["runs"], report["outputs_on_disk"], report["repaired"]
+    tally.answers.update({Standing(word): count for word, count in report["verdicts"].items()})
+    for named in report["named"]:
+        tally.name(Named.from_json(named))
+    tally.only_on_disk = Counter({Standing(word): count for word, count in report["only_on_disk"].items()})
+    tally.totals = {**tally.answers, Standing.ROW_WITHOUT_FILES: report["rows_without_files"]}
+    elsewhere = report.get("elsewhere")
+    ending = Ending(
+        report["report_id"],
+        report["seconds"],
+        report["repair_sent"],
+        None if elsewhere is None else Elsewhere(**elsewhere),
+    )
+    return ReconcileOptions.of(scope, report["demands"]), ending
 
 
 def write_json(stream: BinaryIO, options: ReconcileOptions, tally: Tally, ending: Ending) -> None:
@@ -104,18 +136,18 @@ def _section(weight: Weight, title: str, tally: Tally) -> Iterator[str]:
     yield ""
     yield f"{title}:"
     for word in sorted(words, key=list(Standing).index):
-        items = tally.named[word]
-        for named in islice(named_in(items), _MOST_SHOWN):
+        for named in islice(named_in(tally.named[word]), _MOST_SHOWN):
             yield f"  {_line(named)}"
-        if len(items) > _MOST_SHOWN:
-            yield f"  … and {len(items) - _MOST_SHOWN:,} more that are {word.value}; all of them: --json"
+        if (more := tally.named_count(word) - _MOST_SHOWN) > 0:
+            yield f"  … and {more:,} more that are {word.value}; all of them: --json"
 
 
 def _line(named: Named) -> str:
     place = f"{named.run_id} stage {named.stage}" if named.stage else named.run_id
     letter = "" if named.letter_id is None else f" #{named.letter_id}"
     fields = ", ".join(named.fields[:_FIELDS_SHOWN]) + (" …" if len(named.fields) > _FIELDS_SHOWN else "")
-    words = "; ".join(part for part in (fields, cropped(named.detail, _DETAIL_CHARACTERS)) if part)
+    only = "only on disk" if named.only_on_disk else ""
+    words = "; ".join(part for part in (only, fields, cropped(named.detail, _DETAIL_CHARACTERS)) if part)
     return printable(f"{place}: {named.verdict.value}{letter}" + (f": {words}" if words else ""))
 
 
@@ -125,14 +157,30 @@ def _verdict(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iterato
     if not tally.is_balanced:
         yield "NOT BALANCED: the outputs named above are neither in the rows, nor in flight, nor in a dead letter."
         yield from _ways_out(options, tally)
-    elif not options.final:
+        return
+    if not options.final:
         what = "every output on disk" if options.is_whole else "every output that was looked at"
         yield f"BALANCED: {what} is in the rows, in flight, or in a dead letter with its reason."
-    elif tally.is_final:
-        yield "FINAL: nothing is in flight and no dead letter is open."
+    elif is_final(options, tally, ending):
+        yield "FINAL: PostgreSQL holds these outputs, nothing is in flight, and no dead letter is open."
+        if allowed := tally.only_on_disk.total():
+            yield f"{allowed:,} outputs are only on disk; you allowed that: {', '.join(sorted(options.allow))}."
     else:
-        yield "BALANCED, BUT NOT FINAL: files must stay while outputs are in flight or dead letters are open."
-        yield "Look at the dead letters with: ops dlq list"
+        yield "BALANCED, BUT NOT FINAL: the files must stay."
+        yield from _what_stays(options, tally, ending)
+
+
+def _what_stays(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iterator[str]:
+    if (elsewhere := ending.elsewhere) is not None and elsewhere.open_letters:
+        yield f"Open dead letters: {elsewhere.open_letters:,}. Look at them with: ops dlq list"
+    if elsewhere is not None and elsewhere.in_flight:
+        yield f"In flight: {elsewhere.in_flight:,}. Wait for the workers; look at ops status"
+    if unsafe := tally.unsafe(options.allow):
+        counts = ", ".join(f"{count:,} {word.value}" for word, count in unsafe.items())
+        yield f"Only on disk: {counts}. PostgreSQL could not give their content back; they are named above."
+        words = ",".join(sorted({*options.allow, *unsafe}))
+        yield "A copy of all run folders is made with: ops backup --to DIR"
+        yield f"If they may go, say so: {options.command('--final', '--allow', words)}"
 
 
 def _ways_out(options: ReconcileOptions, tally: Tally) -> Iterator[str]:

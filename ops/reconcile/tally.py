@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ class Tally:
     answers: Counter[Standing] = field(default_factory=Counter)
     repaired: int = 0
     named: dict[Standing, SpilledList] = field(default_factory=dict)
+    only_on_disk: Counter[Standing] = field(default_factory=Counter)
+    #: Of a report that was kept: how many stood so, where fewer are named.
+    totals: dict[Standing, int] = field(default_factory=dict)
 
     @property
     def accounted(self) -> int:
@@ -37,16 +40,25 @@ class Tally:
         """Every output on disk has one verdict, there are outputs, and none of the verdicts is a fault."""
         return self.listed > 0 and self.listed == self.accounted and not self._any(is_fault)
 
-    @property
-    def is_final(self) -> bool:
-        """Balanced, and nothing is in flight or waits as a dead letter: files may be deleted."""
-        return self.is_balanced and not self._any(blocks_final)
+    def is_final(self, allowed: Collection[Standing] = ()) -> bool:
+        """Balanced, nothing is in flight or waits as a dead letter, and PostgreSQL holds all of it: files may go.
+
+        What stands as allowed may be on disk alone.
+        """
+        return self.is_balanced and not self._any(blocks_final) and not self.unsafe(allowed)
+
+    def unsafe(self, allowed: Collection[Standing] = ()) -> dict[Standing, int]:
+        """Return how many outputs are on disk alone, by how they stand, without those that are allowed to be."""
+        return {
+            word: self.only_on_disk[word] for word in Standing if self.only_on_disk[word] and word not in allowed
+        }
 
     def name(self, named: Named) -> None:
         """Name one output; also what stands outside of the equation."""
         if named.verdict not in self.named:
             self.named[named.verdict] = SpilledList()
         self.named[named.verdict].append(named.to_json())
+        self.only_on_disk[named.verdict] += named.only_on_disk
 
     def take_back(self, standing: Standing) -> SpilledList | None:
         """Uncount all outputs that stand so, because they are asked for again; return them, to be closed."""
@@ -54,10 +66,13 @@ class Tally:
         if taken is not None:
             self.listed -= len(taken)
             self.answers[standing] -= len(taken)
+            del self.only_on_disk[standing]
         return taken
 
     def named_count(self, standing: Standing) -> int:
         """Return how many stand so; of rows without files as well."""
+        if standing in self.totals:
+            return self.totals[standing]
         return len(self.named[standing]) if standing in self.named else 0
 
     def verdicts(self) -> dict[str, int]:

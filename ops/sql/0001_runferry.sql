@@ -136,6 +136,14 @@ CREATE TABLE runferry.reconcile_report (
     report           jsonb NOT NULL DEFAULT '{}'
 );
 
+-- What was listed and asked, per slice of a report that nobody waits for: whoever finishes it folds the answers.
+CREATE TABLE runferry.reconcile_question (
+    report_id        bigint NOT NULL REFERENCES runferry.reconcile_report (id) ON DELETE CASCADE,
+    slice            integer NOT NULL,
+    asked            jsonb NOT NULL,
+    PRIMARY KEY (report_id, slice)
+);
+
 -- What the reconciler's actors answer, per slice of a report.
 CREATE TABLE runferry.reconcile_answer (
     report_id        bigint NOT NULL REFERENCES runferry.reconcile_report (id) ON DELETE CASCADE,

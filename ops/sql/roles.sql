@@ -50,6 +50,7 @@ GRANT SELECT, INSERT ON runferry.delivery TO runferry_worker;
 GRANT SELECT, INSERT, UPDATE ON runferry.dead_letter TO runferry_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON runferry.reconcile_report TO runferry_worker;
 GRANT SELECT, INSERT, DELETE ON runferry.reconcile_answer TO runferry_worker;
+GRANT SELECT, DELETE ON runferry.reconcile_question TO runferry_worker;
 GRANT SELECT ON runferry.schema_migration, runferry.phase_change TO runferry_worker;
 
 -- Producers: the emitter, the stage store, the outbox, the backfill. They write nothing: messages go to Redis.
@@ -63,4 +64,5 @@ GRANT INSERT ON runferry.audit, runferry.attestation, runferry.checklist_result,
     runferry.delivery TO runferry_ops;
 GRANT INSERT, UPDATE, DELETE ON runferry.dead_letter, runferry.reconcile_report TO runferry_ops;
 GRANT DELETE ON runferry.reconcile_answer TO runferry_ops;
+GRANT INSERT, DELETE ON runferry.reconcile_question TO runferry_ops;
 GRANT INSERT, UPDATE ON runferry.backup TO runferry_ops;

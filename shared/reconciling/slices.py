@@ -73,7 +73,8 @@ class Named:
     """An output that is no plain match, with everything that a person or a repair needs to know.
 
     `stage` is 0 where a whole run folder is meant. `content_sha256` is of the output on disk. `applied_sha256` and
-    `applied_produced_at` (ISO 8601) are the ledger's entry as it was seen, None where there was none.
+    `applied_produced_at` (ISO 8601) are the ledger's entry as it was seen, None where there was none. `only_on_disk`
+    says that PostgreSQL could not give the output back: not from its rows, kept documents or dead letters.
     """
 
     run_id: RunId
@@ -85,10 +86,11 @@ class Named:
     content_sha256: str | None = None
     applied_sha256: str | None = None
     applied_produced_at: str | None = None
+    only_on_disk: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values; what is not known is left out."""
-        value = {name: found for name, found in asdict(self).items() if found is not None}
+        """Return it as JSON values; what is not known, or not so, is left out."""
+        value = {name: found for name, found in asdict(self).items() if found is not None and found is not False}
         return {**value, "verdict": self.verdict.value, "fields": list(self.fields)}
 
     @classmethod

@@ -81,6 +81,10 @@ MEANINGS: Final[Mapping[Standing, Meaning]] = {
 
 #: What `--repair` sends where no verdicts are named.
 DEFAULT_REPAIRS: Final = frozenset(word for word, meaning in MEANINGS.items() if meaning.repair is Repair.ALWAYS)
+#: What `--final` may be told to let go, where only the files hold it.
+ALLOWABLE: Final = frozenset(
+    word for word, meaning in MEANINGS.items() if meaning.weight is Weight.ACCOUNTED and word is not Standing.MATCH
+)
 #: Everything that `--repair=…` takes.
 REPAIRABLE: Final = frozenset(word for word, meaning in MEANINGS.items() if meaning.repair is not Repair.NEVER)
 
@@ -88,6 +92,11 @@ REPAIRABLE: Final = frozenset(word for word, meaning in MEANINGS.items() if mean
 def is_fault(standing: Standing) -> bool:
     """Return whether the promise does not hold for an output that stands so."""
     return MEANINGS[standing].weight is Weight.FAULT
+
+
+def is_accounted(standing: Standing) -> bool:
+    """Return whether an output that stands so is at its end, and nothing is waited for."""
+    return MEANINGS[standing].weight is Weight.ACCOUNTED
 
 
 def blocks_final(standing: Standing) -> bool:

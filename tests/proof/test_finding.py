@@ -190,7 +190,7 @@ def test_three_changed_files_of_many_are_stale_and_nothing_else_is(migrated: Pro
 
 def test_an_older_file_than_the_rows_is_superseded(migrated: Proof) -> None:
     migrated.write("run-000", 3, "universal-lessons.md", "# Old\n", at_s=OLD_S - 50)
-    report = migrated.reconcile("--final")
+    report = migrated.reconcile()
     assert (report.status, report.verdicts) == (0, {"match": 14, "superseded": 1})
     migrated.execute("""DELETE FROM "StageOutput" WHERE "runId" = 'run-000' AND "stageNumber" = 3""")
     assert migrated.reconcile().named("verdict", "fields") == [("differs", ["StageOutput[3]"])]

@@ -106,4 +106,4 @@ def test_a_restored_backup_of_yesterday_is_brought_up_to_date(proof: Proof) -> N
 def test_a_repair_that_is_unknown_is_refused(proof: Proof) -> None:
     ended = proof.reconcile("--repair=in_flight")
     assert (ended.status, ended.stdout) == (2, "")
-    assert "--repair can't send in_flight" in ended.stderr
+    assert "--repair does not take in_flight" in ended.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from proof_bench import Proof
 
-from ops.reconcile import survey
+from ops.reconcile import portions, survey
 from shared import queues
 from shared.broker.broker import RunferryBroker
 from shared.errors import QueueAway
@@ -115,13 +115,13 @@ def test_a_worker_that_cannot_judge_is_an_error(migrated: Proof, monkeypatch: py
 def test_a_file_that_was_removed_meanwhile_is_no_output_any_more(
     migrated: Proof, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = survey._message
+    message = survey.message_of
 
     def remove_first(asked: Slice) -> object:
         shutil.rmtree(migrated.root / "run-001" / "stage3", ignore_errors=True)
         return message(asked)
 
-    monkeypatch.setattr(survey, "_message", remove_first)
+    monkeypatch.setattr(survey, "message_of", remove_first)
     report = migrated.reconcile()
     assert (report.status, report.verdicts) == (0, {"match": 14})
 
@@ -141,15 +141,15 @@ def test_every_verdict_has_a_meaning_in_the_documentation() -> None:
 
 
 def test_a_slice_is_bounded_in_bytes_as_well(migrated: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "_SLICE_BYTES", 1)
+    monkeypatch.setattr(portions, "_SLICE_BYTES", 1)
     asked: list[int] = []
-    message = survey._message
+    message = survey.message_of
 
     def counted(question: Slice) -> object:
         asked.append(len(question.runs))
         return message(question)
 
-    monkeypatch.setattr(survey, "_message", counted)
+    monkeypatch.setattr(survey, "message_of", counted)
     assert migrated.reconcile().verdicts == {"match": 15}
     assert asked == [1, 1, 1]
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import dramatiq
 import orjson
 import redis
 import structlog
+from broker_bench import eventually
 from click.testing import CliRunner
 from dramatiq.middleware import CurrentMessage
 
@@ -138,13 +140,19 @@ class Proof:
 
     def reconcile(self, *arguments: object) -> Ended:
         """Run `ops reconcile --json`, by default of all runs."""
-        chosen = any(str(argument).startswith(("--run-id", "--sample", "--history")) for argument in arguments)
+        chosen = any(
+            str(argument).startswith(("--run-id", "--sample", "--history", "--report")) for argument in arguments
+        )
         every = [] if chosen else ["--all"]
         return self._invoke(reconcile, *every, "--json", *arguments)
 
     def report(self, *arguments: object) -> str:
         """Return the report for people."""
         return self._invoke(reconcile, "--all", *arguments).stdout
+
+    def invoke_text(self, *arguments: object) -> str:
+        """Return what `ops reconcile` prints for people, with nothing chosen by itself."""
+        return self._invoke(reconcile, *arguments).stdout
 
     def invoke(self, command: Any, *arguments: object) -> Ended:
         """Run any command on the test's stores."""
@@ -158,6 +166,19 @@ class Proof:
         """Fetch rows."""
         rows = asyncio.run(self._connected(lambda connection: connection.fetch(query, *arguments)))
         return [dict(row) for row in rows]
+
+    def settle(self) -> None:
+        """Wait until nothing is in the queues any more."""
+        broker = self.broker()
+        assert eventually(lambda: not any(depth.pending for depth in broker.depths().values()))
+
+    def now_s(self) -> float:
+        """Return the time of the files that are written now."""
+        return time.time()
+
+    def moment(self, at_s: float) -> datetime:
+        """Return a time as an emit names it."""
+        return datetime.fromtimestamp(at_s, UTC)
 
     def lose_redis(self) -> None:
         """Empty Redis."""

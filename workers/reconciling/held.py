@@ -24,13 +24,18 @@ QUERIES: Final = load_queries("workers.reconciling")
 
 @dataclass(slots=True)
 class StageHeld:
-    """One stage of one run. `changed_at` has the web app's time of the last change, for rows that keep one."""
+    """One stage of one run. `changed_at` has the web app's time of the last change, for rows that keep one.
+
+    `kept` are the documents of the applied output that are kept as bytes, by name, `copies` those of others, by the
+    hash of their output; each as the hash of what is kept.
+    """
 
     entry: LedgerEntry | None = None
     applied_at: datetime | None = None
     rows: dict[RowKey, HeldRow] = field(default_factory=dict)
     changed_at: dict[RowKey, datetime] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    copies: dict[Sha256, dict[str, str]] = field(default_factory=dict)
     letters: dict[Sha256, LetterMark] = field(default_factory=dict)
 
 
@@ -71,7 +76,11 @@ async def read_held(connection: asyncpg.Connection, run_ids: Iterable[RunId]) ->
             row = HeldRow(record["id"], card_of(record), record["starred"])
             _put(held[record["runId"]], key, row, record["updatedAt"])
         for record in await connection.fetch(QUERIES["documents"], ids):
-            held[record["run_id"]].stages[Stage(record["stage"])].kept[record["name"]] = record["sha256"]
+            stage = held[record["run_id"]].stages[Stage(record["stage"])]
+            is_applied = stage.entry is not None and stage.entry.content_sha256 == record["content_sha256"]
+            if is_applied and not record["superseded"]:
+                stage.kept[record["name"]] = record["sha256"]
+            stage.copies.setdefault(Sha256(record["content_sha256"]), {})[record["name"]] = record["sha256"]
         for (run_id, number), marks in (await letter_marks(connection, ids)).items():
             if number:
                 held[run_id].stages[Stage(number)].letters = {mark.content_sha256: mark for mark in marks}

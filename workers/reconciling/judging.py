@@ -54,12 +54,16 @@ class OutputOnDisk:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Where an output stands, which fields say so, and the letter that is meant."""
+    """Where an output stands, which fields say so, and the letter that is meant.
+
+    `only_on_disk` is asked of outputs that are accounted for: PostgreSQL could not give this content back.
+    """
 
     standing: Standing
     fields: tuple[str, ...] = ()
     detail: str = ""
     letter_id: int | None = None
+    only_on_disk: bool = False
 
 
 _MATCH: Final = Judgement(Standing.MATCH)

@@ -19,12 +19,12 @@ import structlog
 from shared.broker.broker import RunferryBroker
 from shared.broker.handback import HandBack
 from shared.dead_letters.storable import storable_json
-from shared.documents import content_sha256
+from shared.documents import Sha256, content_sha256
 from shared.errors import Malformed, RetryableError, RunferryError
 from shared.ids import RunId, Stage
 from shared.mapping import map_output
 from shared.reconciling.slices import Answer, Named, Slice
-from shared.reconciling.verdicts import Standing, is_fault
+from shared.reconciling.verdicts import Standing, is_accounted, is_fault
 from shared.rows import MappedOutput
 from shared.run_folders.listing import signature_of
 from shared.run_folders.scanned import ScannedOutput, ScannedRun
@@ -34,6 +34,7 @@ from shared.settings import Settings
 from workers.pause import Stopping
 from workers.reconciling.held import QUERIES, RunHeld, read_held
 from workers.reconciling.judging import Judgement, OutputOnDisk, judge, judge_run
+from workers.reconciling.keeping import gives_back, letters_that_give_back
 from workers.world import Fault, fault_of
 from workers.writer import Writer
 
@@ -105,7 +106,27 @@ class Reconciler:
         if doubtful:
             found |= observer.observe(dict.fromkeys(doubtful))
             observer.leave_what_is_unsettled(found, doubtful, question.settle_s)
+            self._ask_letters(found, doubtful, observer.held)
         return _answer_of(question, found, observer.held)
+
+    def _ask_letters(
+        self, found: dict[RunId, Found], run_ids: Iterable[RunId], held: Mapping[RunId, RunHeld]
+    ) -> None:
+        """Take back that an output is only on disk where its dead letter holds the same documents."""
+        letters: dict[int, tuple[RunId, Stage, Sha256]] = {}
+        for run_id in run_ids:
+            for stage, (output, judgement) in found[run_id].items():
+                if output is not None and judgement.only_on_disk:
+                    sha256 = content_sha256(output.documents)
+                    mark = held[run_id].stages[stage].letters.get(sha256)
+                    if mark is not None:
+                        letters[mark.id] = run_id, stage, sha256
+        if not letters:
+            return
+        keys = self._writer.run(lambda connection: letters_that_give_back(connection, list(letters))).result()
+        for run_id, stage, _ in keys & set(letters.values()):
+            output, judgement = found[run_id][stage]
+            found[run_id][stage] = output, replace(judgement, only_on_disk=False)
 
     def _root(self, question: Slice) -> Path | None:
         """Return the folder where this worker sees the runs; a mount may have another path on each host."""
@@ -153,7 +174,10 @@ class Observer:
             judged: Found = _unread(scanned[run_id])
             for scanned_output, output in zip(scanned[run_id].outputs, on_disk[run_id], strict=True):
                 is_flying = (output.stage.value, output.content_sha256) in in_flight
-                judged[output.stage] = scanned_output, judge(output, held[run_id], in_flight=is_flying)
+                judgement = judge(output, held[run_id], in_flight=is_flying)
+                if judgement.standing is not Standing.MATCH and is_accounted(judgement.standing):
+                    judgement = replace(judgement, only_on_disk=not gives_back(output, held[run_id]))
+                judged[output.stage] = scanned_output, judgement
             found[run_id] = _with_run(judged, held[run_id])
         return found
 
@@ -244,6 +268,7 @@ def _named(
         judgement.detail,
         judgement.letter_id,
         content_sha256=None if output is None else content_sha256(output.documents),
+        only_on_disk=judgement.only_on_disk,
     )
     entry = held.stages[stage].entry
     if entry is None:

@@ -2,15 +2,56 @@
 -- Begins a report.
 INSERT INTO runferry.reconcile_report (started_at, scope) VALUES (now(), $1) RETURNING id;
 
+-- name: hold_report
+-- Says that a report is being made, for as long as this session lives.
+SELECT pg_try_advisory_lock(hashtextextended('runferry.reconcile_report', $1::bigint));
+
+-- name: let_report_go
+-- Says that nobody makes it any more.
+SELECT pg_advisory_unlock(hashtextextended('runferry.reconcile_report', $1::bigint));
+
+-- name: keep_question
+-- Keeps what a slice of a report asks that nobody waits for.
+INSERT INTO runferry.reconcile_question (report_id, slice, asked) VALUES ($1, $2, $3);
+
+-- name: leave_report
+-- Leaves a report to whoever finishes it, once all of its questions are asked.
+UPDATE runferry.reconcile_report SET report = $2 WHERE id = $1;
+
+-- name: unfinished
+-- Reports that have no end, oldest first; of one that was left, how many slices were asked and answered.
+SELECT report.id, report.scope, report.report,
+       (SELECT count(*) FROM runferry.reconcile_answer WHERE report_id = report.id) AS answered
+FROM runferry.reconcile_report AS report
+WHERE finished_at IS NULL AND ($1::bigint IS NULL OR id = $1) ORDER BY id;
+
+-- name: answered_questions
+-- The next questions of a report in order of their slices, with their answers; NULL where nobody was asked.
+SELECT question.slice, question.asked, answer.worker, answer.answer
+FROM runferry.reconcile_question AS question
+LEFT JOIN runferry.reconcile_answer AS answer USING (report_id, slice)
+WHERE question.report_id = $1 AND question.slice > $2 ORDER BY question.slice LIMIT $3;
+
+-- name: report
+-- One report.
+SELECT id, started_at, finished_at, scope, balanced, report FROM runferry.reconcile_report WHERE id = $1;
+
+-- name: open_letters
+-- How many dead letters wait, of some runs or of all.
+SELECT count(*) FROM runferry.dead_letter
+WHERE state IN ('open', 'replaying') AND ($1::text[] IS NULL OR run_id = ANY($1));
+
 -- name: take_answers
 -- Takes the answers to some slices; what was taken is folded into the report and kept nowhere else.
 DELETE FROM runferry.reconcile_answer WHERE report_id = $1 AND slice = ANY($2::integer[])
 RETURNING slice, worker, answer;
 
 -- name: end_report
--- Ends a report; from here on workers answer it no more.
-WITH late AS (DELETE FROM runferry.reconcile_answer WHERE report_id = $1)
-UPDATE runferry.reconcile_report SET finished_at = now(), balanced = $2, report = $3 WHERE id = $1;
+-- Ends a report, once; from here on workers answer it no more.
+WITH late AS (DELETE FROM runferry.reconcile_answer WHERE report_id = $1),
+     asked AS (DELETE FROM runferry.reconcile_question WHERE report_id = $1)
+UPDATE runferry.reconcile_report SET finished_at = now(), balanced = $2, report = $3
+WHERE id = $1 AND finished_at IS NULL;
 
 -- name: forget_reports
 -- Drops reports that are older than their retention; the newest finished one always stays.

@@ -30,11 +30,13 @@ SELECT id, "runId", number, title, tagline, problem, solution, why_now, target_s
 FROM "OpportunityCard" WHERE "runId" = ANY($1::text[]);
 
 -- name: documents
--- Which documents are kept as bytes for what is applied of some runs; their content by its hash alone.
-SELECT document.run_id, document.stage, document.name, encode(sha256(document.content), 'hex') AS sha256
-FROM runferry.document AS document
-JOIN runferry.ledger AS applied USING (run_id, stage, content_sha256)
-WHERE document.run_id = ANY($1::text[]) AND NOT document.superseded;
+-- Which documents are kept as bytes of some runs; their content by its hash alone.
+SELECT run_id, stage, content_sha256, name, superseded, encode(sha256(content), 'hex') AS sha256
+FROM runferry.document WHERE run_id = ANY($1::text[]);
+
+-- name: payloads
+-- What some dead letters keep of the outputs that died.
+SELECT run_id, stage, content_sha256, payload FROM runferry.dead_letter WHERE id = ANY($1::bigint[]);
 
 -- name: is_awaited
 -- Whether the command that asked still waits for answers.

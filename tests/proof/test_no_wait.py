@@ -1,0 +1,121 @@
+"""`--no-wait`: the command leaves, and whoever looks at the report finishes it; it can fail as any other."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from broker_bench import eventually
+from proof_bench import Proof
+
+from ops.reconcile import portions
+from workers.held_state import QUERIES
+
+
+@pytest.fixture
+def left(proof: Proof) -> int:
+    """A report that was asked for, and left before any worker was there; in two slices."""
+    proof.tree(3)
+    (proof.root / "run-009" / "stage1").mkdir(parents=True)
+    (proof.root / "run-009" / "stage1" / "out.md").symlink_to("/etc/hostname")
+    asked = proof.reconcile("--no-wait")
+    assert (asked.status, asked.json["finished"]) == (0, False)
+    assert (asked.json["outputs_on_disk"], asked.json["slices"]) == (16, 2)
+    report_id: int = asked.json["report_id"]
+    return report_id
+
+
+@pytest.fixture(autouse=True)
+def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portions, "_SLICE_RUNS", 2)
+
+
+def answered(proof: Proof) -> None:
+    with proof.worker():
+        proof.settle()
+
+
+def test_the_report_ends_up_in_the_history_once_the_workers_are_done(proof: Proof, left: int) -> None:
+    (report,) = proof.reconcile("--history").json
+    assert (report["id"], report["finished_at"]) == (left, None)
+    unfinished = proof.reconcile("--report", left)
+    assert (unfinished.status, unfinished.stdout) == (2, "")
+    assert "0 of 2 slices are answered" in unfinished.stderr
+    assert proof.fetch(QUERIES["left_reports"]) == []
+
+    answered(proof)
+    assert proof.fetch(QUERIES["left_reports"]) == [{"id": left}]
+    (report,) = proof.reconcile("--history").json
+    assert report["verdicts"] == {"missing": 15, "unreadable": 1}
+    assert (report["balanced"], report["outputs_on_disk"], report["runs"]) == (False, 16, 4)
+    shown = proof.reconcile("--report", left)
+    assert shown.status == 1
+    assert len(shown.json["named"]) == 16
+    text = proof.invoke_text("--report", left)
+    assert "16  outputs on disk" in text
+    assert "… and 5 more that are missing" in text
+    assert "ops reconcile --all --root" in text
+    assert [
+        proof.fetch(f"SELECT count(*) AS n FROM runferry.reconcile_{one}") for one in ("question", "answer")
+    ] == [
+        [{"n": 0}],
+        [{"n": 0}],
+    ]
+
+
+def test_it_is_green_where_all_is_well_and_says_final_only_where_that_was_asked(migrated: Proof) -> None:
+    asked = migrated.reconcile("--no-wait", "--final")
+    migrated.settle()
+    shown = migrated.reconcile("--report", asked.json["report_id"])
+    assert (shown.status, shown.json["verdicts"], shown.json["final"]) == (0, {"match": 15}, True)
+    migrated.write("run-000", 3, "universal-lessons.md", "# Old\n", at_s=1)
+    asked = migrated.reconcile("--no-wait", "--final")
+    migrated.settle()
+    assert migrated.reconcile("--report", asked.json["report_id"]).status == 1
+
+
+def test_what_redis_lost_is_never_answered_and_the_report_says_so(proof: Proof, left: int) -> None:
+    proof.lose_redis()
+    assert "2 of 2 slices were never answered" in proof.reconcile("--report", left).stderr
+    (report,) = proof.reconcile("--history").json
+    assert "Redis lost them" in report["error"]
+
+
+def test_a_worker_that_saw_another_tree_fails_the_report_afterwards(
+    proof: Proof, left: int, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(proof.root, old, symlinks=True)
+    proof.write("run-001", 3, "universal-lessons.md", "# Newer than the copy\n")
+    proof.lose_redis()
+    report_id = proof.reconcile("--no-wait").json["report_id"]
+    moved = proof.root.rename(tmp_path / "moved")
+    with proof.worker(root=old):
+        proof.settle()
+    assert f"finish it where {proof.root} is seen" in proof.reconcile("--report", report_id).stderr
+    moved.rename(proof.root)
+    ended = proof.reconcile("--report", report_id)
+    assert ended.status == 2
+    assert "sees other files in run-001/stage3" in ended.stderr
+
+
+def test_a_report_whose_command_was_killed_is_named_so(proof: Proof) -> None:
+    proof.execute("INSERT INTO runferry.reconcile_report (started_at, scope) VALUES (now(), $1)", '{"root": "/x"}')
+    (report,) = proof.reconcile("--history").json
+    assert report["error"].startswith("Its command ended without a word")
+
+
+def test_what_is_still_being_written_is_asked_again_by_whoever_finishes(migrated: Proof) -> None:
+    migrated.write("run-000", 3, "universal-lessons.md", "# New\n", at_s=migrated.now_s())
+    asked = migrated.reconcile("--no-wait", "--settle", "1s")
+    migrated.settle()
+    assert eventually(lambda: migrated.fetch(QUERIES["left_reports"]))
+    assert migrated.reconcile("--report", asked.json["report_id"]).json["verdicts"] == {"match": 14, "stale": 1}
+
+
+def test_no_outputs_are_no_success_here_either(proof: Proof) -> None:
+    ended = proof.reconcile("--no-wait")
+    assert (ended.status, ended.stdout) == (2, "")
+    assert "No stage output was found" in ended.stderr
+    assert "There is no report #77" in proof.reconcile("--report", 77).stderr
