@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "services": Entry("ops.services:services", Section.LOOK),
     "doctor": Entry("ops.doctor.command:doctor", Section.LOOK),
     "status": Entry("ops.status.command:status", Section.LOOK),
+    "metrics": Entry("ops.metrics.command:metrics", Section.LOOK),
     "trace": Entry("ops.trace.command:trace", Section.LOOK),
     "reconcile": Entry("ops.reconcile.command:reconcile", Section.PROVE),
     "checklist": Entry("ops.checklist.command:checklist", Section.PROVE),

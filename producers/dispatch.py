@@ -23,6 +23,7 @@ from shared.documents import Document
 from shared.errors import QueueAway, SettingsError
 from shared.ids import RunId, Stage
 from shared.phase.follower import follow
+from shared.phase.presence import Kept
 from shared.settings import Phase, Settings
 
 #: A time further ahead than this was not given by a working clock: somebody set a file's time.
@@ -47,7 +48,7 @@ class Dispatch:
             address = DatabaseAddress.parse(settings.database_url.get_secret_value())
             self.database = DatabaseThread(address, settings)
         self._clock = DiskClock(settings.home)
-        self._follower = follow(settings, role=role, outbox_entries=self.outbox.count)
+        self._follower = follow(settings, role=role, kept=self._kept)
         self._keeper = Keeper(
             Flusher(self.outbox, settings, self.queue, self.database),
             lambda: self._follower.phase() is not Phase.FILES_ONLY,
@@ -167,6 +168,10 @@ class Dispatch:
             self.database.close()
         if self.queue is not None:
             self.queue.close()
+
+    def _kept(self) -> Kept:
+        usage = self.outbox.usage()
+        return Kept(usage.entries, usage.bytes)
 
     def _believed(self, after: datetime | None) -> datetime | None:
         return after if after is not None and after < datetime.now(UTC) + _BELIEVED_AHEAD else None

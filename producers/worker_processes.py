@@ -45,7 +45,8 @@ class WorkerProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
+                # Its ports are those of the workers that stay.
+                env={**os.environ, **environment, "RUNFERRY_METRICS_PORT": "0"},
                 start_new_session=True,
             )
         return cls(log, process)

@@ -140,6 +140,14 @@ class Settings(BaseSettings):
         default=timedelta(hours=24), description="Oldest green checklist that opens db-first and db-only."
     )
 
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        description="Port of the system's Prometheus endpoint; worker processes take the next ones. 0: no endpoints.",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="The address that these endpoints are bound to.")
+
     log_format: LogFormat = Field(
         default=LogFormat.AUTO, description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."
     )

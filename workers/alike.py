@@ -8,6 +8,7 @@ passes lets the others go on.
 from __future__ import annotations
 
 import threading
+import time
 from typing import Final
 
 import structlog
@@ -51,6 +52,7 @@ class AlikeFailures:
             if len(self._message_ids) < self._limit:
                 return False
             if not self._pause.alike_reason:
+                self._pause.since = time.monotonic()
                 log.error("paused: many outputs fail alike", outputs=len(self._message_ids), error=why)
             self._pause.alike_reason = f"{len(self._message_ids)} outputs in a row fail alike: {why}"
             return True

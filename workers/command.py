@@ -30,10 +30,11 @@ Examples:
   worker                                two processes on all queues
   worker --processes 4 --threads 16     more of them
   worker --scheduler                    also prove on a schedule that nothing is lost
+  worker --scheduler --processes 0      do that alone, beside workers elsewhere
   worker --queues live                  for what pipelines send now, and nothing else""",
 )
 @click.option(
-    "--processes", type=click.IntRange(1, 64), help="Worker processes (default 2; RUNFERRY_WORKER_PROCESSES)."
+    "--processes", type=click.IntRange(0, 64), help="Worker processes (default 2; RUNFERRY_WORKER_PROCESSES)."
 )
 @click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads a process (default 16; RUNFERRY_WORKER_THREADS)."
@@ -67,12 +68,20 @@ def main(settings: Settings, processes: int | None, threads: int | None, queue_n
         "RUNFERRY_WORKER_QUEUES": ",".join(names),
         "RUNFERRY_WORKER_THREADS": str(threads or settings.worker_threads),
     }
-    count = processes or settings.worker_processes
+    count = settings.worker_processes if processes is None else processes
+    if count == 0 and not scheduler:
+        raise UsageError("--processes 0 runs nothing; with --scheduler it runs the scheduler alone.")
     if count == 1 and not scheduler:
         os.environ.update(environment)
         run_process(Settings.from_environment(), names)
         return 0
-    return Supervisor(count, environment, settings.drain_timeout, scheduler=scheduler).run()
+    companions: list[tuple[str, ...]] = []
+    if scheduler:
+        companions.append(("workers.scheduler",))
+        if settings.metrics_port:
+            # Another role's, as the reports are: it looks at the system, not at this host.
+            companions.append(("ops.command", "metrics", "--serve"))
+    return Supervisor(count, environment, settings.drain_timeout, companions).run()
 
 
 async def _check_once(stores: Stores, settings: Settings) -> None:

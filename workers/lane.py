@@ -7,7 +7,8 @@ the load.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +24,7 @@ from shared.errors import Malformed
 from shared.ids import Stage
 from shared.reasons import Reason
 from shared.verdicts import Verdict
+from workers.commit_stats import CommitStats
 from workers.intake import BadOutput, Intake, Undeliverable
 from workers.pause import Pause, Stopping
 from workers.transaction import Transactor
@@ -69,14 +71,14 @@ class Lane:
         acquire: Acquire,
         probe: Callable[[], Awaitable[None]],
         pause: Pause,
-        counters: Counter[str],
+        stats: CommitStats,
         expected: Callable[[], int],
     ) -> None:
         self._transactor = transactor
         self._acquire = acquire
         self._probe = probe
         self._pause = pause
-        self._counters = counters
+        self._stats = stats
         self._expected = expected
         self._waiting: deque[Item] = deque()
         self._wake = asyncio.Event()
@@ -131,12 +133,14 @@ class Lane:
         """Commit a batch, whatever it takes; every item's future is done when this returns."""
         races = breakages = 0
         while True:
+            began_s = time.monotonic()
             try:
                 async with self._acquire() as connection:
                     verdicts = await self._transactor.write(connection, [item.intake for item in batch])
             except Exception as error:
                 reason: Reason | None = None
                 fault, why = fault_of(error)
+                self._stats.failures[fault] += 1
                 match fault:
                     case Fault.RACE if races < _MAX_RACES:
                         races += 1
@@ -160,18 +164,25 @@ class Lane:
                     case Fault.UNKNOWN | Fault.RACE:
                         pass
                 if len(batch) > 1:
-                    log.warning("batch failed, looking for the one", messages=len(batch), error=str(error))
+                    log.warning(
+                        "batch failed, looking for the one",
+                        messages=len(batch),
+                        run_ids=[item.intake.run_id for item in batch],
+                        message_ids=[item.intake.consignment.message_id for item in batch],
+                        error=str(error),
+                    )
                     middle = len(batch) // 2
                     await self._write(batch[:middle])
                     await self._write(batch[middle:])
                     return
                 await self._write_alone(batch[0], error, reason)
                 return
+            seconds = time.monotonic() - began_s
             for item, verdict in zip(batch, verdicts, strict=True):
                 # A stopping process may have given up on it already.
                 if not item.done.done():
                     item.done.set_result(verdict)
-                self._counters.update(verdict.values())
+            self._stats.committed([item.intake for item in batch], verdicts, seconds)
             return
 
     async def _write_around(self, batch: Sequence[Item], error: Exception) -> None:

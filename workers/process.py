@@ -29,13 +29,16 @@ from shared.broker.registry import WorkerInfo, WorkerState
 from shared.command import say
 from shared.errors import RunferryError
 from shared.log import configure
+from shared.metrics.endpoint import endpoint
 from shared.phase.follower import PhaseFollower
 from shared.settings import Settings
 from shared.stores import resolve_stores
 from workers.actors import declare_actors
 from workers.alike import AlikeFailures
 from workers.carrier import ALIKE_LIMIT, Carrier
+from workers.log_context import LogContext
 from workers.maintenance import INTERVAL, maintain
+from workers.metrics import WorkerCollector
 from workers.pause import Pause
 from workers.reconciling.reconciler import Reconciler
 from workers.writer import Writer
@@ -47,18 +50,24 @@ _SLICES_PREFETCHED: Final = 3
 _TICK_S: Final = 1.0
 _COLLECT_AFTER_OBJECTS: Final = 20_000
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("workers.process")  # it runs as __main__
 
 
-def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: int | None = None) -> None:
-    """Run one worker process until it is told to end; with `parent_pid`, also when that parent is gone."""
+def run_process(
+    settings: Settings, queue_names: Sequence[str], *, place: int = 1, parent_pid: int | None = None
+) -> None:
+    """Run one worker process until it is told to end; with `parent_pid`, also when that parent is gone.
+
+    `place` is its number among the processes of its supervisor, from 1 on: its metrics' port depends on it.
+    """
     stores = resolve_stores(settings)
     pause = Pause()
     identity = f"{socket.gethostname()}:{os.getpid()}"
     writer = Writer(stores.database, settings, pause, identity)
-    broker = make_broker(stores.redis_url, settings, middleware=[CurrentMessage()])
+    broker = make_broker(stores.redis_url, settings, middleware=[LogContext(), CurrentMessage()])
     alike = AlikeFailures(ALIKE_LIMIT, pause)
     carrier = Carrier(writer, settings, alike, lambda: datetime.now(UTC))
+    metrics = endpoint(settings, WorkerCollector(writer.stats, pause, broker.held_messages), place)
     declare_actors(broker, carrier, Reconciler(writer, broker, settings, identity))
     started_at = datetime.now(UTC)
 
@@ -99,6 +108,8 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     follower.start()
     while not ending.wait(_TICK_S):
         _follow_holds(broker, holds, queue_names)
+        if metrics is not None:
+            metrics.tend()
         if parent_pid is not None and os.getppid() != parent_pid:
             log.warning("the supervisor is gone, ending")
             break
@@ -110,6 +121,8 @@ def run_process(settings: Settings, queue_names: Sequence[str], *, parent_pid: i
     worker.stop(timeout=int(settings.drain_timeout.total_seconds() * 1000))
     writer.stop(settings.drain_timeout)
     broker.close()
+    if metrics is not None:
+        metrics.close()
     log.info("worker ended")
 
 
@@ -144,13 +157,14 @@ def _end_on_signals() -> threading.Event:
 
 
 def main() -> None:
-    """Run as a child of `worker`: queues by RUNFERRY_WORKER_QUEUES, parent by RUNFERRY_WORKER_PARENT."""
+    """Run as a child of `worker`, which tells by RUNFERRY_WORKER_QUEUES, _PARENT and _PLACE what it is."""
     names = os.environ.get("RUNFERRY_WORKER_QUEUES", ",".join(queues.ALL)).split(",")
     parent = os.environ.get("RUNFERRY_WORKER_PARENT")
     try:
         settings = Settings.from_environment()
         configure(settings)
-        run_process(settings, names, parent_pid=int(parent) if parent else None)
+        place = int(os.environ.get("RUNFERRY_WORKER_PLACE", "1"))
+        run_process(settings, names, place=place, parent_pid=int(parent) if parent else None)
     except RunferryError as error:
         say(f"worker: {error}")
         sys.exit(2)

@@ -42,7 +42,7 @@ _REPORT: Final = (sys.executable, "-m", "ops.command", "reconcile", "--json")
 #: Makes a report with these arguments and returns the command's exit status.
 MakeReport = Callable[[Sequence[str]], Awaitable[int]]
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("workers.scheduler")  # it runs as __main__
 
 
 class Scheduler:
@@ -122,9 +122,17 @@ class Scheduler:
 async def make_report(arguments: Sequence[str]) -> int:
     """Run `ops reconcile` with these arguments to its end; what it prints is kept in its report."""
     process = await asyncio.create_subprocess_exec(
-        *_REPORT, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+        *_REPORT,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
+        # What it says to people becomes lines of this log, which may be JSON.
+        while process.stderr is not None and (line := await process.stderr.readline()):
+            if said := line.decode(errors="replace").strip():
+                log.info("ops reconcile says", said=said)
         return await process.wait()
     except asyncio.CancelledError:
         process.terminate()

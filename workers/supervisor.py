@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
@@ -36,7 +36,7 @@ class _Place:
     """One of the processes that shall run, and its history."""
 
     number: int
-    module: str = "workers.process"
+    arguments: Sequence[str] = ("workers.process",)
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = _FIRST_PAUSE_S
@@ -44,14 +44,19 @@ class _Place:
 
 
 class Supervisor:
-    """Runs `processes` copies of `python -m workers.process` with `environment`, and a scheduler where asked."""
+    """Runs `processes` copies of `python -m workers.process` with `environment`, and `companions`: other modules, with
+    their arguments.
+    """
 
     def __init__(
-        self, processes: int, environment: Mapping[str, str], drain_timeout: timedelta, *, scheduler: bool = False
+        self,
+        processes: int,
+        environment: Mapping[str, str],
+        drain_timeout: timedelta,
+        companions: Sequence[Sequence[str]] = (),
     ) -> None:
         self._places = [_Place(number) for number in range(1, processes + 1)]
-        if scheduler:
-            self._places.append(_Place(processes + 1, "workers.scheduler"))
+        self._places += [_Place(processes + number, module) for number, module in enumerate(companions, 1)]
         self._environment = {**environment, "RUNFERRY_WORKER_PARENT": str(os.getpid())}
         self._drain_s = (drain_timeout + _GRACE).total_seconds()
         self._ending = False
@@ -76,7 +81,9 @@ class Supervisor:
             if now >= place.start_again_at:
                 # A session of its own: Ctrl-C reaches the supervisor alone, which ends its processes in order.
                 place.process = subprocess.Popen(
-                    [sys.executable, "-m", place.module], env=self._environment, start_new_session=True
+                    [sys.executable, "-m", *place.arguments],
+                    env={**self._environment, "RUNFERRY_WORKER_PLACE": str(place.number)},
+                    start_new_session=True,
                 )
                 place.started_at = now
             return None
@@ -89,7 +96,11 @@ class Supervisor:
         place.pause_s = _FIRST_PAUSE_S if lived_s >= _HEALTHY_S else min(place.pause_s * 2, _LONGEST_PAUSE_S)
         place.start_again_at = now if lived_s >= _HEALTHY_S else now + place.pause_s
         log.warning(
-            "worker process died, replacing it", number=place.number, status=status, lived_s=round(lived_s, 1)
+            "worker process died, replacing it",
+            number=place.number,
+            module=place.arguments[0],
+            status=status,
+            lived_s=round(lived_s, 1),
         )
         place.process = None
         return None

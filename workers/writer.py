@@ -24,7 +24,9 @@ from shared.database import create_pool
 from shared.database_url import DatabaseAddress
 from shared.schema_version import check
 from shared.settings import Settings
+from shared.verdicts import Verdict
 from workers.canary import make_canary
+from workers.commit_stats import CommitStats
 from workers.intake import Intake, Undeliverable
 from workers.lane import Item, Lane, Verdicts
 from workers.pause import Pause, Stopping
@@ -57,7 +59,7 @@ class Writer:
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
         self._lanes: Mapping[str, Lane] = {}
-        self._counters: Counter[str] = Counter()
+        self.stats: Final = {name: CommitStats() for name in LANES}
         self._chores: list[tuple[timedelta, Chore]] = []
         self._arrived: deque[tuple[str, Item]] = deque()
         self._scheduled = False
@@ -100,8 +102,9 @@ class Writer:
 
     def counters(self) -> dict[str, int]:
         """Return how many outputs were handled since the start, by verdict."""
+        outputs = sum((stats.outputs for stats in self.stats.values()), Counter[Verdict]())
         # Plain text: an announcement is JSON, which knows no enums as keys.
-        return {str(verdict): count for verdict, count in self._counters.items()}
+        return {str(verdict): count for verdict, count in outputs.items()}
 
     @contextmanager
     def expecting(self, queue: str) -> Iterator[None]:
@@ -149,7 +152,7 @@ class Writer:
                 self._connection,
                 self._probe,
                 self._pause,
-                self._counters,
+                self.stats[name],
                 # A live output is committed at once; one of a backfill waits a moment for those that come with it.
                 expected=partial(self._expected.__getitem__, name) if name == queues.BACKFILL else _nothing,
             )

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import redis
 
-from ops.status.overview import Database, Overview, Queue, QueueState, Report
+from ops.status.overview import Aged, Database, Overview, Queue, QueueState, Report
 from shared import queues
 from shared.broker.broker import RunferryBroker, make_broker
 from shared.broker.holds import Holds
@@ -19,6 +19,7 @@ from shared.connection_errors import DATABASE_ERRORS, explain_database, explain_
 from shared.database import connect
 from shared.errors import RunferryError
 from shared.phase.history import in_force
+from shared.phase.presence import live_processes
 from shared.schema_version import check
 from shared.settings import Settings
 from shared.sql import load_queries
@@ -43,6 +44,7 @@ class Onlooker:
         self._stores = stores
         self._settings = settings
         self._broker: RunferryBroker = make_broker(stores.redis_url, settings, patience=_PATIENCE)
+        self._longest_s = (settings.connect_timeout + settings.statement_timeout).total_seconds()
         self._connection: asyncpg.Connection | None = None
 
     async def look(self) -> Overview:
@@ -56,7 +58,9 @@ class Onlooker:
             fault = error if isinstance(error, RunferryError) else explain_redis(error, self._stores.redis_url)
             faults["redis"] = str(fault)
         try:
-            database = await self._look_at_database()
+            # A server that hangs enforces no time-out of its own.
+            async with asyncio.timeout(self._longest_s):
+                database = await self._look_at_database()
         except RunferryError as error:
             faults["postgresql"] = str(error)
         except DATABASE_ERRORS as error:
@@ -83,13 +87,16 @@ class Onlooker:
         now = broker.redis_now()
         holds = Holds(client, self._settings.namespace).all()
         depths = broker.depths()
+        memory = broker.memory()
         return Queue(
             queues={
                 name: QueueState(depths[name], self._oldest(client, name, now), holds.get(name))
                 for name in queues.ALL
             },
             workers=tuple(broker.live_workers()),
-            used_bytes=broker.memory().used_bytes,
+            used_bytes=memory.used_bytes,
+            max_bytes=memory.max_bytes,
+            processes=tuple(live_processes(client, self._settings.namespace)),
         )
 
     def _oldest(self, client: Any, queue: str, now: datetime) -> timedelta | None:
@@ -106,7 +113,8 @@ class Onlooker:
         connection = self._connection
         change = await in_force(connection)
         handled: int = await connection.fetchval(_QUERIES["handled"], _RATE_OVER)
-        report = await connection.fetchrow(_QUERIES["last_report"])
+        reports = [_report(row) for row in await connection.fetch(_QUERIES["last_reports"])]
+        standing = await connection.fetchrow(_QUERIES["standing"])
         letters = await connection.fetch(_QUERIES["dead_letters"])
         return Database(
             phase=None if change is None else change.phase.value,
@@ -115,13 +123,22 @@ class Onlooker:
             ledger=await connection.fetchval(_QUERIES["ledger"]),
             dead_letters={row["reason"]: row["letters"] for row in letters},
             handled_per_s=handled / _RATE_OVER.total_seconds(),
-            report=None if report is None else _report(report),
+            report=reports[0] if reports else None,
+            sample=next((report for report in reports if not report.is_whole), None),
+            scheduled=standing["scheduled"],
+            oldest_letter=standing["oldest_letter"],
+            checklist=_aged(standing["checklist_age"], standing["checklist_passed"]),
+            backup=_aged(standing["backup_age"], standing["backup_verified"]),
         )
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+def _aged(age: timedelta | None, good: bool | None) -> Aged | None:
+    return None if age is None else Aged(age, bool(good))
 
 
 def _report(row: Any) -> Report:

@@ -10,6 +10,7 @@ from typing import Any
 from shared.broker.depths import Depth
 from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo
+from shared.phase.presence import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,19 @@ class Report:
     verdicts: Mapping[str, int]
     outputs_on_disk: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was over all runs."""
+        return bool(self.scope.get("all"))
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """Something that was done once, how long ago, and whether it is good: a checklist, a backup."""
+
+    age: timedelta
+    good: bool
+
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
@@ -35,7 +49,9 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What PostgreSQL said; `handled_per_s` is the rate over the last minute."""
+    """What PostgreSQL said; `handled_per_s` is the rate over the last minute, `report` the last over all runs where
+    there is one, `sample` the last over some.
+    """
 
     phase: str | None
     phase_since: datetime | None
@@ -44,6 +60,11 @@ class Database:
     dead_letters: Mapping[str, int]
     handled_per_s: float
     report: Report | None
+    sample: Report | None = None
+    scheduled: bool = False
+    oldest_letter: timedelta | None = None
+    checklist: Aged | None = None
+    backup: Aged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +74,8 @@ class Queue:
     queues: Mapping[str, QueueState]
     workers: tuple[WorkerInfo, ...]
     used_bytes: int
+    max_bytes: int = 0
+    processes: tuple[Process, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +124,10 @@ class Overview:
             "ledger": None if database is None else database.ledger,
             "handled_per_s": None if database is None else round(database.handled_per_s, 2),
             "seconds_left": None if self.left is None else self.left.total_seconds(),
+            "scheduled": None if database is None else database.scheduled,
+            "checklist": None if database is None else _aged(database.checklist),
+            "backup": None if database is None else _aged(database.backup),
+            "redis": None if queue is None else {"used_bytes": queue.used_bytes, "max_bytes": queue.max_bytes},
             "report": None if database is None or database.report is None else _report(database.report),
         }
 
@@ -122,6 +149,10 @@ def _queue(state: QueueState) -> dict[str, Any]:
 
 def _worker(worker: WorkerInfo) -> dict[str, Any]:
     return {**asdict(worker), "queues": list(worker.queues), "state": worker.state.value}
+
+
+def _aged(aged: Aged | None) -> dict[str, Any] | None:
+    return None if aged is None else {"age_s": aged.age.total_seconds(), "good": aged.good}
 
 
 def _report(report: Report) -> dict[str, Any]:

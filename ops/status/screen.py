@@ -81,7 +81,7 @@ def _services(overview: Overview) -> list[tuple[str, RenderableType]]:
 def _proof(report: Report | None) -> list[tuple[str, RenderableType]]:
     if report is None:
         return [("Proof", Text("none yet; make one with: ops reconcile --all", style=_WAITS))]
-    what = "all runs" if report.scope.get("all") else "some runs"
+    what = "all runs" if report.is_whole else "some runs"
     word = Text(
         "BALANCED" if report.balanced else "NOT BALANCED", style=f"bold {_GOOD}" if report.balanced else _BAD
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -12,10 +13,12 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from producers.database_thread import DatabaseThread
 from producers.live_queue import LiveQueue
 from producers.outbox.flusher import Flusher, Round
+from producers.outbox.metrics import exposition
 from producers.outbox.outbox import Outbox
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
 from shared.durations import Duration
 from shared.errors import UsageError
+from shared.metrics.textfile import write_textfile
 from shared.phase.follower import PhaseFollower
 from shared.settings import Phase, Settings
 from shared.stores import resolve_stores
@@ -63,6 +66,30 @@ def status(settings: Settings, *, as_json: bool) -> int:
             f"bytes, the oldest for {_rounded(age)}. Each leaves once PostgreSQL has a durable end for it."
         )
     return DIFFERENCE if usage.entries else DONE
+
+
+@outbox.command()
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Write them to FILE, for a node exporter's textfile collector.",
+)
+@store_options
+def metrics(settings: Settings, *, file: Path | None) -> int:
+    """Tell Prometheus how much waits, from this disk alone: also while Redis and PostgreSQL are away.
+
+    \b
+    Examples:
+      producer outbox metrics
+      producer outbox metrics --to /var/lib/node_exporter/runferry.prom      (each minute, by cron)
+    """
+    text = exposition(Outbox(settings.home, settings.outbox_max_bytes).usage(), settings.outbox_max_bytes)
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        write_textfile(file, text)
+    return DONE
 
 
 @outbox.command()

@@ -193,6 +193,11 @@ class RunferryBroker(RedisBroker):
         if self._consumption is not None:
             self._consumption.wakeups.event(queue).set()
 
+    def held_messages(self) -> dict[str, int]:
+        """Return how many messages this process has fetched and not settled, by queue."""
+        consumption = self._consumption
+        return {} if consumption is None else consumption.held_messages()
+
     def is_paused(self, queue: str) -> bool:
         """Return whether nothing is fetched from a queue in this process."""
         return queue in self._paused

@@ -88,8 +88,7 @@ class QueueConsumer(Consumer):
         evidence = evidence_of(
             error, queue=self.queue_name, message_id=message.message_id, options=message.options
         )
-        _logger.error("Buried a message of queue %s: %s", self.queue_name, evidence.sentence)
-        self._settle(Operation.BURY, ticket_of(message, detail=evidence.to_json()))
+        self._bury(ticket_of(message), evidence)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Give messages back that were never started; they keep their order."""
@@ -173,7 +172,8 @@ class QueueConsumer(Consumer):
         return delivery
 
     def _bury(self, ticket: Ticket, evidence: Evidence) -> None:
-        _logger.error("Buried a message of queue %s: %s", self.queue_name, evidence.sentence)
+        ids = {"run_id": ticket.entries.run_id, "message_id": evidence.message_id}
+        _logger.error("Buried a message of queue %s: %s", self.queue_name, evidence.sentence, extra=ids)
         self._settle(Operation.BURY, Ticket(ticket.redis_message_id, ticket.entries, evidence.to_json()))
 
     def _settle(self, operation: Operation, ticket: Ticket) -> None:

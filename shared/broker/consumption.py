@@ -48,6 +48,11 @@ class Consumption:
                 self._holdings[queue] = Holding(self.wakeups.event(queue))
             return self._holdings[queue]
 
+    def held_messages(self) -> dict[str, int]:
+        """Return how many messages this process holds of each queue."""
+        with self._lock:
+            return {queue: len(holding) for queue, holding in self._holdings.items()}
+
     def settle(self, operation: Operation, queue: str, ticket: Ticket) -> None:
         """Have a message settled soon, and make room for another one as soon as that was tried."""
         holding = self.holding(queue)

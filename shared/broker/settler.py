@@ -116,7 +116,11 @@ class Settler:
                         unsent += self._send_all([settlement])
                 else:
                     # It stays unsettled: delivered again when this worker ends.
-                    _logger.exception("Redis refuses to settle a message of queue %s", queue)
+                    _logger.exception(
+                        "Redis refuses to settle a message of queue %s",
+                        queue,
+                        extra={"run_id": settlements[0].ticket.entries.run_id},
+                    )
             finally:
                 for settlement in settlements:
                     settlement.attempted()

@@ -26,7 +26,7 @@ from shared.database_url import DatabaseAddress
 from shared.errors import RunferryError
 from shared.phase.change import PhaseChange, latest
 from shared.phase.history import in_force
-from shared.phase.presence import Process, announce, withdraw
+from shared.phase.presence import Kept, Process, announce, withdraw
 from shared.phase.redis_copy import read_copy, write_copy
 from shared.phase.remembered import recall, remember
 from shared.settings import Phase, Settings
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class PhaseFollower:
     """Follows the phase from its first use on; may be shared by threads, and is started anew after a fork.
 
-    `role` is what the process is called where live processes are named; `outbox_entries` is asked each second.
+    `role` is what the process is called where live processes are named; `kept` is asked each second.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class PhaseFollower:
         role: str,
         redis_url: str | None,
         database: DatabaseAddress | None,
-        outbox_entries: Callable[[], int] = lambda: 0,
+        kept: Callable[[], Kept] = Kept,
     ) -> None:
         self._settings = settings
         self._role = role
         self._redis_url = redis_url
         self._database = database
-        self._outbox_entries = outbox_entries
+        self._kept = kept
         self._known: PhaseChange | None = None
         self._confirmed_at_s: float | None = None
         self._lock = threading.Lock()
@@ -169,6 +169,7 @@ class PhaseFollower:
             log.info("the phase is %s now; it was %s", self._phase().value, before.value)
 
     def _process(self) -> Process:
+        kept = self._kept()
         return Process(
             process_id=self._process_id,
             host=socket.gethostname(),
@@ -176,7 +177,8 @@ class PhaseFollower:
             role=self._role,
             phase=self._phase(),
             changed_at=None if self._known is None else self._known.at,
-            outbox_entries=self._outbox_entries(),
+            outbox_entries=kept.entries,
+            outbox_bytes=kept.bytes,
         )
 
     def _redis(self) -> redis.Redis | None:
@@ -203,7 +205,7 @@ class PhaseFollower:
             return None
 
 
-def follow(settings: Settings, *, role: str, outbox_entries: Callable[[], int] = lambda: 0) -> PhaseFollower:
+def follow(settings: Settings, *, role: str, kept: Callable[[], Kept] = Kept) -> PhaseFollower:
     """Return a follower of the stores that the settings name; it never starts embedded ones."""
     database_url, redis_url = settings.database_url, settings.redis_url
     return PhaseFollower(
@@ -211,5 +213,5 @@ def follow(settings: Settings, *, role: str, outbox_entries: Callable[[], int] =
         role=role,
         redis_url=None if redis_url is None else redis_url.get_secret_value(),
         database=None if database_url is None else DatabaseAddress.parse(database_url.get_secret_value()),
-        outbox_entries=outbox_entries,
+        kept=kept,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import redis
@@ -15,6 +15,13 @@ import redis
 from shared.settings import Phase
 
 EXPIRY_MS: Final = 10_000
+
+
+class Kept(NamedTuple):
+    """What waits in a process' outbox."""
+
+    entries: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Process:
     phase: Phase
     changed_at: datetime | None
     outbox_entries: int = 0
+    outbox_bytes: int = 0
 
     @property
     def name(self) -> str:

@@ -18,9 +18,27 @@ WHERE state IN ('open', 'replaying') GROUP BY reason ORDER BY letters DESC, reas
 -- How many messages were handled lately.
 SELECT count(*) FROM runferry.delivery WHERE handled_at > now() - $1::interval;
 
--- name: last_report
--- The last finished report over all runs, else the last finished one.
-SELECT id, finished_at, now() - finished_at AS age, scope, balanced, report - 'named' AS report
+-- name: last_reports
+-- The last finished report over all runs, and the last one over some.
+SELECT DISTINCT ON (scope ? 'all')
+       id, finished_at, now() - finished_at AS age, scope, balanced, report - 'named' AS report
 FROM runferry.reconcile_report
 WHERE finished_at IS NOT NULL AND balanced IS NOT NULL
-ORDER BY scope ? 'all' DESC, id DESC LIMIT 1;
+ORDER BY scope ? 'all' DESC, id DESC;
+
+-- name: standing
+-- Whether a scheduler leads, how long a letter waits, and how old the last checklist and backup are.
+SELECT EXISTS (
+           SELECT FROM pg_locks, hashtextextended('runferry.scheduler', 0) AS key
+           WHERE locktype = 'advisory' AND granted AND objsubid = 1
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND (classid::bigint << 32) | objid::bigint = key
+       ) AS scheduled,
+       (SELECT now() - min(died_at) FROM runferry.dead_letter WHERE state IN ('open', 'replaying')) AS oldest_letter,
+       checklist.passed AS checklist_passed,
+       now() - checklist.at AS checklist_age,
+       backup.verified_at IS NOT NULL OR backup.restored_at IS NOT NULL AS backup_verified,
+       now() - backup.made_at AS backup_age
+FROM (SELECT) AS one
+LEFT JOIN (SELECT * FROM runferry.checklist_result ORDER BY id DESC LIMIT 1) AS checklist ON true
+LEFT JOIN (SELECT * FROM runferry.backup ORDER BY made_at DESC LIMIT 1) AS backup ON true;

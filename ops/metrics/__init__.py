@@ -1,0 +1,1 @@
+"""`ops metrics`: the whole system, as Prometheus is told of it."""
