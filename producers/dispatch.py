@@ -143,7 +143,9 @@ class Dispatch:
         try:
             self.send(message, attempt)
         except QueueAway as away:
-            log.warning("the message waits in the outbox: %s", away, extra={"message_id": message.message_id})
+            run_id = message.kwargs["message"]["run_id"]
+            ids = {"run_id": run_id, "message_id": message.message_id}
+            log.warning("the message waits in the outbox: %s", away, extra=ids)
             return False
         finally:
             self._keeper.wake()

@@ -132,7 +132,7 @@ async def make_report(arguments: Sequence[str]) -> int:
         # What it says to people becomes lines of this log, which may be JSON.
         while process.stderr is not None and (line := await process.stderr.readline()):
             if said := line.decode(errors="replace").strip():
-                log.info("ops reconcile says", said=said)
+                log.info("the report says", said=said)
         return await process.wait()
     except asyncio.CancelledError:
         process.terminate()

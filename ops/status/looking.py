@@ -24,6 +24,7 @@ from shared.schema_version import check
 from shared.settings import Settings
 from shared.sql import load_queries
 from shared.stores import Stores
+from workers.held_state import QUERIES as WORKERS_QUERIES
 
 _QUERIES: Final = load_queries("ops.status")
 _RATE_OVER: Final = timedelta(minutes=1)
@@ -125,7 +126,7 @@ class Onlooker:
             handled_per_s=handled / _RATE_OVER.total_seconds(),
             report=reports[0] if reports else None,
             sample=next((report for report in reports if not report.is_whole), None),
-            scheduled=standing["scheduled"],
+            scheduled=await connection.fetchval(WORKERS_QUERIES["is_scheduled"]),
             oldest_letter=standing["oldest_letter"],
             checklist=_aged(standing["checklist_age"], standing["checklist_passed"]),
             backup=_aged(standing["backup_age"], standing["backup_verified"]),

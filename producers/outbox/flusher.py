@@ -91,7 +91,8 @@ class Flusher:
             done.damaged.append(name.file_name)
             if name not in self._damaged:
                 self._damaged.add(name)
-                log.warning("%s in the outbox can't be read: %s", name.file_name, error)
+                ids = {"message_id": name.message_id}
+                log.warning("%s in the outbox can't be read: %s", name.file_name, error, extra=ids)
             return None
 
     def _step(self, slips: Sequence[Slip], done: Round, *, publishing: bool, all_at_once: bool) -> None:

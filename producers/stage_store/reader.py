@@ -164,7 +164,9 @@ class Reader:
     def _count_fallback(self, run_id: RunId, stage: Stage, trouble: RunferryError | None, *, found: bool) -> None:
         self._counters["reads_of_newer_files" if found else "fallbacks_to_files"] += 1
         if trouble is not None:
-            log.warning("stage %d of %s was read from files: %s", int(stage), run_id, trouble)
+            log.warning(
+                "stage %d of %s was read from files: %s", int(stage), run_id, trouble, extra={"run_id": run_id}
+            )
 
     def _not_found(self, run_id: RunId, stage: Stage) -> StageOutputNotFound:
         database = self._dispatch.database

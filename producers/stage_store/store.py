@@ -208,6 +208,7 @@ class StageStore:
             contract.run_id,
             what,
             error or type(error).__name__,
+            extra={"run_id": contract.run_id},
         )
 
     def _receipt(
@@ -236,7 +237,8 @@ class StageStore:
         try:
             return CommitState.COMMITTED if self._commits.wait(token, timeout_s) else CommitState.NOT_YET
         except DatabaseAway as away:
-            log.warning("can't know of the commit: %s", away, extra={"run_id": token.run_id})
+            ids = {"run_id": token.run_id, "message_id": token.message_id}
+            log.warning("can't know of the commit: %s", away, extra=ids)
             return CommitState.UNKNOWN
 
     def _event(self, run_id: RunId, event: Callable[[datetime], RunStarted | RunFailed]) -> bool:

@@ -5,6 +5,7 @@ No Docker runs where the tests do: what can be checked without it is checked her
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import compose_spec
 import pytest
 import redis
+import yaml
 
 from shared.settings import MEBIBYTE, Settings, variable
 
-OWN = ("schema", "worker", "producer", "ops")
+OWN = ("schema", "worker", "scheduler", "producer", "ops")
+MONITORING = ("prometheus", "grafana")
 CheckCommand = Callable[[Sequence[str]], None]
 
 
@@ -51,9 +55,10 @@ def test_every_service_runs_a_command_that_exists(
 def test_every_healthcheck_of_ours_runs_a_command_that_exists(
     compose: dict[str, Any], check_command: CheckCommand
 ) -> None:
-    kind, *command = compose["services"]["worker"]["healthcheck"]["test"]
-    assert kind == "CMD"
-    check_command(command)
+    for name in ("worker", "scheduler"):
+        kind, *command = compose["services"][name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        check_command(command)
 
 
 def test_every_command_line_of_the_documentation_exists(
@@ -102,7 +107,11 @@ def test_what_services_lean_on_is_declared(compose: dict[str, Any]) -> None:
                 assert "restart" not in services[needed], "a job that is restarted never completes"
         assert set(service.get("networks", ())) <= set(compose["networks"])
         assert set(service.get("secrets", ())) <= set(compose["secrets"])
-        named = {volume.split(":")[0] for volume in service.get("volumes", ()) if isinstance(volume, str)}
+        named = {
+            volume.split(":")[0]
+            for volume in service.get("volumes", ())
+            if isinstance(volume, str) and not volume.startswith("./")
+        }
         assert named <= set(compose["volumes"])
 
 
@@ -118,6 +127,8 @@ def test_workers_start_after_the_schema_and_are_given_the_time_to_drain(compose:
     assert worker["depends_on"]["schema"]["condition"] == "service_completed_successfully"
     drain: timedelta = Settings.model_fields["drain_timeout"].default
     assert _seconds(worker["stop_grace_period"]) >= 1.5 * drain.total_seconds()
+    # Its supervisor waits 10 s longer than the drain before it kills.
+    assert _seconds(compose["services"]["scheduler"]["stop_grace_period"]) >= drain.total_seconds() + 10
 
 
 def test_nothing_runs_as_root_or_writes_to_its_image(compose: dict[str, Any]) -> None:
@@ -125,8 +136,72 @@ def test_nothing_runs_as_root_or_writes_to_its_image(compose: dict[str, Any]) ->
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
-        assert "build" in service or service["user"] in ("postgres", "redis"), name
-        assert "ports" not in service, name
+        assert "build" in service or service["user"] in ("postgres", "redis", "nobody", "grafana"), name
+        assert {"mem_limit", "pids_limit", "logging"} <= service.keys(), name
+
+
+def test_only_grafana_is_reached_from_outside_and_only_from_this_host(compose: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert published == {"grafana": ["127.0.0.1:3000:3000"]}
+    # On a network of its own: what is only on an internal one can't publish, and Grafana has no business with stores.
+    assert compose["services"]["grafana"]["networks"] == ["monitoring"]
+    assert compose["networks"]["stores"]["internal"] is True
+
+
+def test_monitoring_is_a_profile(compose: dict[str, Any]) -> None:
+    for name in MONITORING:
+        assert compose["services"][name]["profiles"] == ["monitoring"]
+    assert not any(
+        set(service.get("depends_on", {})) & set(MONITORING)
+        for name, service in compose["services"].items()
+        if name not in MONITORING
+    )
+
+
+def test_prometheus_scrapes_where_metrics_are_served(compose: dict[str, Any], repository: Path) -> None:
+    config = yaml.safe_load((repository / "ops/deploy/prometheus/prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    environment = compose["services"]["worker"]["environment"]
+    first = int(environment["RUNFERRY_METRICS_PORT"])
+    assert environment["RUNFERRY_METRICS_HOST"] == "0.0.0.0"
+    (system,) = jobs["runferry-system"]["static_configs"]
+    (workers,) = jobs["runferry-workers"]["dns_sd_configs"]
+    # `worker --scheduler` has the system on the first port, and a worker is the first of its process' places.
+    assert system["targets"] == [f"scheduler:{first}"]
+    assert "--scheduler" in compose["services"]["scheduler"]["command"]
+    assert (workers["names"], workers["port"]) == (["worker"], first + 1)
+    for name in ("scheduler", "worker", "prometheus"):
+        assert "stores" in compose["services"][name]["networks"]
+
+
+def test_what_monitoring_reads_is_mounted_where_it_looks(compose: dict[str, Any], repository: Path) -> None:
+    mounted: dict[str, str] = {}
+    for name in MONITORING:
+        for volume in compose["services"][name]["volumes"]:
+            source, target, *mode = volume.split(":")
+            if source.startswith("./"):
+                assert (repository / source).exists(), source
+                assert mode == ["ro"]
+                mounted[source.removeprefix("./ops/deploy/")] = target
+    command = compose["services"]["prometheus"]["command"]
+    assert f"--config.file={mounted['prometheus/prometheus.yml']}" in command
+    config = yaml.safe_load((repository / "ops/deploy/prometheus/prometheus.yml").read_text())
+    assert config["rule_files"] == [mounted["prometheus/alerts.yml"]]
+    provisioning = repository / "ops/deploy/grafana/provisioning"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/runferry.yml").read_text())["providers"]
+    assert provider["options"]["path"] == mounted["grafana/dashboards"]
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
+    assert urlsplit(source["url"]).hostname == "prometheus"
+    home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (repository / "ops/deploy/grafana/dashboards" / Path(home).name).is_file()
+
+
+def test_compose_itself_would_read_the_file(compose: dict[str, Any]) -> None:
+    """By a strict parser of the Compose Specification, after merging, which refuses what it does not know."""
+    compose_spec.PyCompose.from_json(json.dumps(compose)).validate()
+    typo = compose | {"services": {"worker": compose["services"]["worker"] | {"restrat": "always"}}}
+    with pytest.raises(ValueError, match="restrat"):
+        compose_spec.PyCompose.from_json(json.dumps(typo))
 
 
 def test_secrets_come_from_files_that_are_never_committed(compose: dict[str, Any], repository: Path) -> None:
@@ -141,7 +216,7 @@ def test_secrets_come_from_files_that_are_never_committed(compose: dict[str, Any
 
 
 def test_the_run_folders_are_where_the_settings_look_for_them(compose: dict[str, Any]) -> None:
-    for name in ("worker", "producer"):
+    for name in ("worker", "scheduler", "producer"):
         service = compose["services"][name]
         (folder,) = service["volumes"]
         assert folder["target"] == service["environment"]["RUNFERRY_ROOT"]

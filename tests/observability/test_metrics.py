@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -11,9 +12,12 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from dramatiq import Message
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 from proof_bench import Proof
@@ -121,6 +125,10 @@ def test_a_supervisor_serves_the_system_and_each_process_on_loopback(settings: S
         assert of_system["runferry_reconcile_balanced"]["all",] == 1
         assert of_system["runferry_scheduler_leads"] == {(): 1}
 
+        stranger = {"run_id": "run-x", "outputs": [{"stage": 1, "content_sha256": "0"}]}
+        sent = site.broker.enqueue(Message[Any]("live", "nobody", (), {"message": stranger}, {}))
+        until(lambda: "Buried" in (tmp_path / "worker.log").read_text(), "a message without an actor to be buried")
+
         family = [worker.pid, *(child.pid for child in psutil.Process(worker.pid).children(recursive=True))]
         bound = {
             connection.laddr.ip
@@ -136,6 +144,24 @@ def test_a_supervisor_serves_the_system_and_each_process_on_loopback(settings: S
         site.close()
     assert status == 0, (tmp_path / "worker.log").read_text()
     assert not listens(port)
+    check_log((tmp_path / "worker.log").read_text(), sent.message_id, site)
+
+
+def check_log(text: str, buried_id: str, site: Site) -> None:
+    """All processes write lines of JSON, those that concern a message with its ids, and never a password."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line["logger"] for line in lines} >= {"workers.process", "workers.scheduler", "workers.carrier"}
+    (letter,) = (line for line in lines if line["event"] == "dead letter")
+    assert letter["run_id"] == "run-000"
+    assert letter["message_id"] == site.value(
+        "SELECT message_id FROM runferry.dead_letter WHERE run_id = 'run-000'"
+    )
+    (buried,) = (line for line in lines if line["event"].startswith("Buried"))
+    assert (buried["run_id"], buried["message_id"]) == ("run-x", buried_id)
+    for url in (site.database_url, site.redis_url):
+        password = urlsplit(url).password
+        assert password
+        assert password not in text
 
 
 def listens(port: int) -> bool:

@@ -15,3 +15,12 @@ WHERE finished_at IS NULL AND report.report ? 'left'
        >= (report.report -> 'left' ->> 'slices')::bigint
        OR started_at < now() - interval '1 hour')
 ORDER BY id;
+
+-- name: is_scheduled
+-- Whether a scheduler leads: some session holds the lock.
+SELECT EXISTS (
+    SELECT FROM pg_locks, hashtextextended('runferry.scheduler', 0) AS key
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (classid::bigint << 32) | objid::bigint = key
+);

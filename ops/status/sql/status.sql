@@ -27,14 +27,8 @@ WHERE finished_at IS NOT NULL AND balanced IS NOT NULL
 ORDER BY scope ? 'all' DESC, id DESC;
 
 -- name: standing
--- Whether a scheduler leads, how long a letter waits, and how old the last checklist and backup are.
-SELECT EXISTS (
-           SELECT FROM pg_locks, hashtextextended('runferry.scheduler', 0) AS key
-           WHERE locktype = 'advisory' AND granted AND objsubid = 1
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-             AND (classid::bigint << 32) | objid::bigint = key
-       ) AS scheduled,
-       (SELECT now() - min(died_at) FROM runferry.dead_letter WHERE state IN ('open', 'replaying')) AS oldest_letter,
+-- How long a letter waits, and how old the last checklist and backup are.
+SELECT (SELECT now() - min(died_at) FROM runferry.dead_letter WHERE state IN ('open', 'replaying')) AS oldest_letter,
        checklist.passed AS checklist_passed,
        now() - checklist.at AS checklist_age,
        backup.verified_at IS NOT NULL OR backup.restored_at IS NOT NULL AS backup_verified,
