@@ -52,8 +52,16 @@ async def _show(onlooker: Onlooker, *, watch: bool, as_json: bool) -> int:
         elif watch:
             await _watch(onlooker, overview, console)
         else:
-            console.print(screen(overview))
+            _print(overview, console)
         return _status(overview)
+
+
+def _print(overview: Overview, console: Console) -> None:
+    with console.capture() as captured:
+        console.print(screen(overview))
+    # The screen fills its width with blanks, which a file or a pipe is not interested in.
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 async def _watch(onlooker: Onlooker, overview: Overview, console: Console) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from ops.dlq.printable import printable
-from ops.status.overview import Database, Overview, Queue, Report
+from ops.status.overview import Aged, Database, Overview, Queue, Report
 from shared.broker.registry import WorkerInfo, WorkerState
 from shared.reconciling.verdicts import Standing, is_fault
 
@@ -22,6 +22,7 @@ _WAITS: Final = "yellow"
 _QUIET: Final = "dim"
 _LABEL_WIDTH: Final = 10
 _BAR_WIDTH: Final = 50
+_GAP: Final = 2
 _MOST_WORKERS: Final = 8
 _MOST_REASONS: Final = 8
 _MINUTE_S: Final = 60
@@ -33,7 +34,8 @@ def screen(overview: Overview) -> RenderableType:
     """Return the whole screen."""
     parts: list[RenderableType] = [_head(overview), _facts(_services(overview))]
     if overview.database is not None:
-        parts += [Text(), _facts(_proof(overview.database.report))]
+        database = overview.database
+        parts += [Text(), _facts([*_proof(database.report), _schedule(database), _backup(database.backup)])]
     if overview.queue is not None:
         parts += [Text(), _queues(overview.queue)]
         if holds := _holds(overview.queue):
@@ -85,12 +87,24 @@ def _proof(report: Report | None) -> list[tuple[str, RenderableType]]:
     word = Text(
         "BALANCED" if report.balanced else "NOT BALANCED", style=f"bold {_GOOD}" if report.balanced else _BAD
     )
-    counts = _items([Text(f"{count:,} {name}", style=_style(name)) for name, count in report.verdicts.items()])
+    counts = _Items([Text(f"{count:,} {name}", style=_style(name)) for name, count in report.verdicts.items()])
     return [
         ("Proof", word + Text(f" {_ago(report.age)}: {report.outputs_on_disk:,} outputs of {what}", style="")),
         ("", _bar(report.verdicts)),
         ("", counts),
     ]
+
+
+def _schedule(database: Database) -> tuple[str, RenderableType]:
+    if database.scheduled:
+        return "Schedule", Text("a scheduler proves it again and again")
+    return "Schedule", Text("no scheduler; start one with: worker --scheduler", style=_WAITS)
+
+
+def _backup(backup: Aged | None) -> tuple[str, RenderableType]:
+    if backup is None:
+        return "Backup", Text("none by runferry; make one with: ops backup --to DIR", style=_WAITS)
+    return "Backup", Text(f"{_ago(backup.age)}, " + ("verified" if backup.good else "not verified since"))
 
 
 def _bar(verdicts: Mapping[str, int]) -> Text:
@@ -177,17 +191,28 @@ def _letters(database: Database) -> tuple[str, RenderableType]:
     shown = dict(list(database.dead_letters.items())[:_MOST_REASONS])
     more = len(shown) < len(database.dead_letters)
     counts = [Text(f"{count:,} {reason}") for reason, count in shown.items()]
-    return "Letters", _items([Text(f"{total:,} open:", style=_BAD), *counts, *([Text("…")] if more else [])])
+    return "Letters", _Items([Text(f"{total:,} open:", style=_BAD), *counts, *([Text("…")] if more else [])])
 
 
 def _rows(database: Database) -> tuple[str, RenderableType]:
     counts = {**database.rows, "outputs in the ledger": database.ledger}
-    return "Rows", _items([Text(f"{count:,} {what}") for what, count in counts.items()])
+    return "Rows", _Items([Text(f"{count:,} {what}") for what, count in counts.items()])
 
 
-def _items(items: list[Text]) -> Columns:
-    """Return items side by side, broken only between them."""
-    return Columns(items, padding=(0, 2))
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """Items side by side, as many as a line holds; broken only between them."""
+
+    items: Sequence[Text]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = Text()
+        for item in self.items:
+            if line and line.cell_len + _GAP + item.cell_len > options.max_width:
+                yield line
+                line = Text()
+            line = line + Text(" " * _GAP) + item if line else item.copy()
+        yield line
 
 
 def _counts(counts: Mapping[str, int]) -> str:

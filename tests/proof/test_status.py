@@ -8,7 +8,7 @@ from proof_bench import Proof
 from rich.console import Console
 
 from ops.status.command import status
-from ops.status.overview import Database, Overview, Queue, QueueState, Report
+from ops.status.overview import Aged, Database, Overview, Queue, QueueState, Report
 from ops.status.screen import screen
 from shared.broker.depths import Depth
 from shared.broker.holds import Hold
@@ -41,7 +41,9 @@ def test_what_waits_shows_its_age(proof: Proof) -> None:
     shown = proof.invoke(status, "--json").json
     assert shown["queues"]["backfill"]["waiting"] == 1
     assert 0 <= shown["queues"]["backfill"]["oldest_s"] < 60
-    assert "none; start them with: worker" in proof.invoke(status).stdout
+    printed = proof.invoke(status).stdout
+    assert "none; start them with: worker" in printed
+    assert all(line == line.rstrip() for line in printed.splitlines())
 
 
 def test_a_store_that_is_away_hides_nothing_of_the_other(migrated: Proof) -> None:
@@ -86,6 +88,7 @@ def overview() -> Overview:
             dead_letters={"not_json": 12, "card_without_sections": 3},
             handled_per_s=312.5,
             report=Report(7, timedelta(hours=5), {"all": True}, False, {"match": 98_700, "differs": 2}, 98_702),
+            backup=Aged(timedelta(hours=5), good=True),
         ),
         queue=Queue(
             {
@@ -115,6 +118,8 @@ def test_the_screen_fits_narrow_and_wide_terminals() -> None:
             "3 min",
             "12 not_json",
             "… and 3 more",
+            "no scheduler; start one with: worker --scheduler",
+            "Backup     5 h ago, verified",
         ):
             assert words in text
         assert "paused: the disk is full" in text
