@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final, TextIO
 
@@ -19,8 +20,23 @@ _PASSWORD_IN_URL: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
 _QUIET: Final = {"asyncio": logging.WARNING, "dramatiq": logging.INFO}
 
 
-def configure(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send runferry's log lines, and those of every library, to `stream` (stderr)."""
+def _none() -> Mapping[str, str]:
+    return {}
+
+
+def configure(
+    settings: Settings, stream: TextIO | None = None, *, ids: Callable[[], Mapping[str, str]] = _none
+) -> None:
+    """Send runferry's log lines, and those of every library, to `stream` (stderr).
+
+    `ids` is asked for each line; what it returns stands in the line, unless the line says it itself.
+    """
+
+    def with_ids(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        for name, value in ids().items():
+            event.setdefault(name, value)
+        return event
+
     stream = stream or sys.stderr
     people = settings.log_format is LogFormat.TEXT or (settings.log_format is LogFormat.AUTO and stream.isatty())
     before: list[structlog.typing.Processor] = [
@@ -28,6 +44,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        with_ids,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = [

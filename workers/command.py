@@ -17,6 +17,7 @@ from shared.log import configure
 from shared.schema_version import check
 from shared.settings import Settings
 from shared.stores import Stores, resolve_stores
+from workers.log_context import message_ids
 from workers.process import run_process
 from workers.supervisor import Supervisor
 
@@ -57,7 +58,7 @@ def main(settings: Settings, processes: int | None, threads: int | None, queue_n
     A process that dies is replaced; what it held is taken over by the others within seconds. While PostgreSQL or
     Redis is away, workers wait and say why.
     """
-    configure(settings)
+    configure(settings, ids=message_ids)
     names = _queues(queue_names)
     stores = resolve_stores(settings)
     asyncio.run(_check_once(stores, settings))

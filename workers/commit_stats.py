@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from shared.ids import Stage
@@ -41,12 +42,16 @@ class CommitStats:
         now = datetime.now(UTC)
         self.commit_s.observe(seconds)
         self.batch_messages.observe(len(batch))
-        for intake, found in zip(batch, verdicts, strict=True):
-            self.outputs.update(found.values())
+        counted = Counter(chain.from_iterable(found.values() for found in verdicts))
+        self.outputs.update(counted)
+        undeliverable = False
+        for intake in batch:
             if intake.message is not None:
                 # Clocks differ by some milliseconds: nothing is committed before it was published.
                 self.publish_to_commit_s.observe(max(0.0, (now - intake.message.published_at).total_seconds()))
-            if isinstance(intake, Undeliverable) or Verdict.DEAD_LETTERED in found.values():
+            undeliverable = undeliverable or isinstance(intake, Undeliverable)
+        if undeliverable or Verdict.DEAD_LETTERED in counted:
+            for intake, found in zip(batch, verdicts, strict=True):
                 self._died(intake, found)
 
     def _died(self, intake: Intake | Undeliverable, found: Mapping[Stage, Verdict]) -> None:

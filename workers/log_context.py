@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from dramatiq.broker import Broker, MessageProxy
-from dramatiq.middleware import Middleware
-from structlog.contextvars import bind_contextvars, unbind_contextvars
-from typing_extensions import override
+from dramatiq.middleware import CurrentMessage
 
 
-class LogContext(Middleware):
-    """Stands before all other middleware: then its ids are bound first and taken back last."""
-
-    @override
-    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Bind the ids in this thread."""
-        bind_contextvars(message_id=message.message_id)
-        carried = message.kwargs.get("message")
-        if isinstance(carried, dict) and isinstance(run_id := carried.get("run_id"), str):
-            bind_contextvars(run_id=run_id)
-
-    @override
-    def after_process_message(
-        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
-    ) -> None:
-        """Take them back."""
-        unbind_contextvars("message_id", "run_id")
-
-    @override
-    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Take them back."""
-        unbind_contextvars("message_id", "run_id")
+def message_ids() -> Mapping[str, str]:
+    """Return the ids of the message that this thread works on; asked for each line, so that messages pay nothing."""
+    message = CurrentMessage.get_current_message()
+    if message is None:
+        return {}
+    ids = {"message_id": message.message_id}
+    carried = message.kwargs.get("message")
+    if isinstance(carried, dict) and isinstance(run_id := carried.get("run_id"), str):
+        ids["run_id"] = run_id
+    return ids

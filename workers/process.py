@@ -36,7 +36,7 @@ from shared.stores import resolve_stores
 from workers.actors import declare_actors
 from workers.alike import AlikeFailures
 from workers.carrier import ALIKE_LIMIT, Carrier
-from workers.log_context import LogContext
+from workers.log_context import message_ids
 from workers.maintenance import INTERVAL, maintain
 from workers.metrics import WorkerCollector
 from workers.pause import Pause
@@ -64,7 +64,7 @@ def run_process(
     pause = Pause()
     identity = f"{socket.gethostname()}:{os.getpid()}"
     writer = Writer(stores.database, settings, pause, identity)
-    broker = make_broker(stores.redis_url, settings, middleware=[LogContext(), CurrentMessage()])
+    broker = make_broker(stores.redis_url, settings, middleware=[CurrentMessage()])
     alike = AlikeFailures(ALIKE_LIMIT, pause)
     carrier = Carrier(writer, settings, alike, lambda: datetime.now(UTC))
     metrics = endpoint(settings, WorkerCollector(writer.stats, pause, broker.held_messages), place)
@@ -162,7 +162,7 @@ def main() -> None:
     parent = os.environ.get("RUNFERRY_WORKER_PARENT")
     try:
         settings = Settings.from_environment()
-        configure(settings)
+        configure(settings, ids=message_ids)
         place = int(os.environ.get("RUNFERRY_WORKER_PLACE", "1"))
         run_process(settings, names, place=place, parent_pid=int(parent) if parent else None)
     except RunferryError as error:

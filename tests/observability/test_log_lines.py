@@ -13,11 +13,12 @@ import dramatiq
 import pytest
 import structlog
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import CurrentMessage
 
 from producers import StageStore
 from shared import log
 from shared.settings import Settings
-from workers.log_context import LogContext
+from workers.log_context import message_ids
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
-    log.configure(Settings.from_environment(log_level="info"), stream)
+    log.configure(Settings.from_environment(log_level="info"), stream, ids=message_ids)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -38,7 +39,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_whatever_is_said_while_a_message_is_worked_on_carries_its_ids(stream: io.StringIO) -> None:
-    broker = StubBroker(middleware=[LogContext()])
+    broker = StubBroker(middleware=[CurrentMessage()])
 
     @dramatiq.actor(broker=broker, queue_name="live")
     def work(*, message: dict[str, Any]) -> None:
