@@ -52,6 +52,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON runferry.reconcile_report TO runferry_wo
 GRANT SELECT, INSERT, DELETE ON runferry.reconcile_answer TO runferry_worker;
 GRANT SELECT, DELETE ON runferry.reconcile_question TO runferry_worker;
 GRANT SELECT ON runferry.schema_migration, runferry.phase_change TO runferry_worker;
+-- The scheduler tells Prometheus how old they are, and no more of them.
+GRANT SELECT (made_at, verified_at, restored_at) ON runferry.backup TO runferry_worker;
+GRANT SELECT (id, at, passed) ON runferry.checklist_result TO runferry_worker;
 
 -- Producers: the emitter, the stage store, the outbox, the backfill. They write nothing: messages go to Redis.
 GRANT SELECT (id, "clerkId") ON "User" TO runferry_producer;

@@ -43,6 +43,7 @@ FORBIDDEN = {
         "DELETE FROM runferry.dead_letter",
         "INSERT INTO runferry.phase_change (who, phase) VALUES ('w', 'db-only')",
         "UPDATE runferry.schema_migration SET version = 0",
+        "SELECT manifest FROM runferry.backup",
     ),
     PRODUCER: (
         'INSERT INTO "User" (id) VALUES (1)',
@@ -135,6 +136,10 @@ def test_every_part_does_its_work_with_the_rights_of_its_role_alone(
         folder.rename(tmp_path / "away")
         assert store.read("run-of-a-pipeline", 4, at_least=str(receipt.token)).json("context.json")
         (tmp_path / "away").rename(folder)
+
+    # `worker --scheduler` serves the system's metrics with the worker's address.
+    told = site.command("ops.command", "metrics", DATABASE_URL=urls[WORKER])
+    assert 'runferry_store_up{store="postgresql"} 1.0' in told.stdout, told.stderr
 
     def operate(*words: object, status: int = 0) -> Any:
         return run(site, ops, urls[OPS], *words, status=status)

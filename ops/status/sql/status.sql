@@ -34,5 +34,5 @@ SELECT (SELECT now() - min(died_at) FROM runferry.dead_letter WHERE state IN ('o
        backup.verified_at IS NOT NULL OR backup.restored_at IS NOT NULL AS backup_verified,
        now() - backup.made_at AS backup_age
 FROM (SELECT) AS one
-LEFT JOIN (SELECT * FROM runferry.checklist_result ORDER BY id DESC LIMIT 1) AS checklist ON true
-LEFT JOIN (SELECT * FROM runferry.backup ORDER BY made_at DESC LIMIT 1) AS backup ON true;
+LEFT JOIN (SELECT passed, at FROM runferry.checklist_result ORDER BY id DESC LIMIT 1) AS checklist ON true
+LEFT JOIN (SELECT made_at, verified_at, restored_at FROM runferry.backup ORDER BY made_at DESC LIMIT 1) AS backup ON true;
