@@ -122,9 +122,14 @@ class Postgres:
 
     def ensure_database(self) -> None:
         """Create the database where it is missing."""
-        databases = self._ask("SELECT datname FROM pg_database").splitlines()
-        if DATABASE not in databases:
+        if self._has_database():
+            return
+        try:
             self._ask(f"CREATE DATABASE {DATABASE}")
+        except ServicesError:
+            # A command was killed while it made the database: the server made it to the end, by now.
+            if not self._has_database():
+                raise
 
     def stop(self) -> None:
         """Stop the server with a checkpoint; sessions are ended."""
@@ -139,6 +144,9 @@ class Postgres:
         """Return the version of the programs, as `18.1`."""
         said = subprocess.run([self.programs / _PROGRAM, "--version"], check=True, capture_output=True, text=True)
         return said.stdout.split()[-1]
+
+    def _has_database(self) -> bool:
+        return DATABASE in self._ask("SELECT datname FROM pg_database").splitlines()
 
     def _make_data(self) -> None:
         made = self.folder / "data.new"

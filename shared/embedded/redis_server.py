@@ -91,7 +91,10 @@ class RedisServer:
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         offset = self.log.stat().st_size if self.log.exists() else 0
         # Its folder is its working folder, so that no path in its configuration needs quoting.
-        started = processes.launch([self.program, _CONFIGURATION], self.folder, self.log, umask=0o077)
+        # Redis crashes on a relative configuration file where that folder's path has 1,024 bytes or more.
+        started = processes.launch(
+            [self.program, self.folder / _CONFIGURATION], self.folder, self.log, umask=0o077
+        )
         wait_until(lambda: self.answers() or processes.has_ended(started), _START_DEADLINE_S)
         if not self.answers():
             raise self._failure(offset)

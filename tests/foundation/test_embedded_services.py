@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from shared.embedded import processes, services
 from shared.embedded.account import Account
 from shared.embedded.folders import choose_sockets, make_private
 from shared.embedded.home import explain_os_error, read_state
+from shared.embedded.postgres import Postgres
 from shared.embedded.waiting import wait_until
 from shared.errors import ServicesError
 
@@ -115,24 +117,41 @@ def test_commands_that_start_at_once_share_one_pair(
     assert len(processes.servers("redis-server", home / "redis")) == 1
 
 
-@pytest.mark.parametrize("after_s", [0.1, 0.4, 0.8, 1.2, 1.6])
-def test_a_killed_command_leaves_nothing_broken(folder: Path, after_s: float) -> None:
+@pytest.mark.parametrize(
+    "made", ["services.json", "postgres/data.new", "postgres/data/postmaster.pid", "redis", "redis/redis.log"]
+)
+def test_a_killed_command_leaves_nothing_broken(folder: Path, made: str) -> None:
     home = folder / ".runferry"
-    code = (
-        "from pathlib import Path; from shared import embedded; print(1, flush=True);"
-        f"embedded.start(Path({str(home)!r}))"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as command:
-        assert command.stdout is not None
-        command.stdout.readline()
-        wait_until(lambda: command.poll() is not None, after_s)
-        os.killpg(command.pid, signal.SIGKILL)
+    code = f"from pathlib import Path; from shared import embedded; embedded.start(Path({str(home)!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as command:
+        assert wait_until((home / made).exists, DEADLINE_S)
+        # Where it was quicker than this kill, nothing is left of it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
 
     services = embedded.start(home)
 
     remember(services)
     assert_remembered(services)
     assert len(processes.servers("redis-server", home / "redis")) == 1
+
+
+def test_a_database_that_a_killed_command_was_still_making_is_taken_as_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Postgres._ask
+
+    def ask_after_the_killed(postgres: Postgres, sql: str) -> str:
+        if sql.startswith("CREATE DATABASE"):
+            ask(postgres, sql)
+        return ask(postgres, sql)
+
+    monkeypatch.setattr(Postgres, "_ask", ask_after_the_killed)
+
+    services = embedded.start(folder / ".runferry")
+
+    remember(services)
+    assert_remembered(services)
 
 
 def test_killed_servers_come_back_with_their_data(folder: Path) -> None:
@@ -224,7 +243,8 @@ def test_a_path_that_is_too_long_for_postgresql_has_its_data_elsewhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
-    home = folder / "/".join(["long" * 15] * 16) / ".runferry"
+    # Redis' own buffer for its working folder has 1,024 bytes.
+    home = folder / "/".join(["long" * 15] * 17) / ".runferry"
 
     services = embedded.start(home)
 
