@@ -114,11 +114,12 @@ def test_many_that_fail_alike_pause_the_worker_and_are_not_buried(site: Site) ->
     paused = site.await_state(worker, "paused")
     assert "fail alike" in paused.reason
     assert "a bad deployment of the web app" in paused.reason
-    buried = len(letters(site))
-    assert buried < 8, "only what failed before there were eight alike"
     site.do("DROP FUNCTION public.runferry_test_fault() CASCADE")
     site.drain()
     site.await_state(worker, "running")
+    # Not counted while it pauses: what failed before the eighth may still be on its way to its letter.
+    buried = len(letters(site))
+    assert buried < 8, "only what failed before there were eight alike"
     assert site.verdicts() == {"applied": 30 - buried, **({"dead_lettered": buried} if buried else {})}
     assert not site.leftovers()
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from proof_bench import Proof
+from real_workers import PATIENCE_S
 
 from producers.emitter import Emitter
 from shared.documents import Document
@@ -34,7 +35,7 @@ def test_what_moves_is_never_called_missing_or_different(migrated: Proof) -> Non
     with ThreadPoolExecutor(1) as thread:
         emitting = thread.submit(pipeline)
         seen: dict[str, int] = {}
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         reports = 0
         try:
             while reports < 8 and time.monotonic() < deadline:
