@@ -49,7 +49,7 @@ pipeline: $(MADE)
 	@$(BIN)/ops phase show
 
 test: lint
-	@$(ALONE) $(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(ALONE) $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: $(MADE)
 	@$(ALONE) $(BIN)/ruff format --check .

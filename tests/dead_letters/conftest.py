@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ import asyncpg
 import orjson
 import pytest
 from click.testing import CliRunner
+from proof_bench import Proof
 
 from ops.dlq.command import dlq
 from shared.contract import Hints, Origin, OutputBody, StageOutputsMessage
@@ -200,23 +198,11 @@ def ops_dlq(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 @pytest.fixture
 def worker(settings: Settings) -> Iterator[None]:
-    """A worker process on the test's stores."""
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
-    environment = os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "RUNFERRY_WORKER_THREADS": "4",
-        "RUNFERRY_ROOT": str(settings.root),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workers.process"], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
+    """A worker on the test's stores, in this process."""
+    proof = Proof(settings, settings.root)
+    with proof.worker():
         yield
-    finally:
-        process.terminate()
-        process.wait(30)
+    proof.close()
 
 
 @dataclass(frozen=True)
