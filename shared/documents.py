@@ -13,7 +13,11 @@ from natsort import natsort_keygen
 #: Lower-case hexadecimal SHA-256.
 Sha256 = NewType("Sha256", str)
 
+#: File systems allow 255 bytes for a name.
+MAX_NAME_BYTES: Final = 255
+
 _LENGTH_BYTES: Final = 8
+_MOST_BYTES_A_CHARACTER: Final = 4
 _natural_key = lru_cache(maxsize=4096)(natsort_keygen())
 
 
@@ -23,6 +27,21 @@ class Document:
 
     name: str
     content: bytes
+
+
+def name_fault(name: str) -> str | None:
+    """Return why a document can't have this name, None where it can: it is the name of a file that is not hidden."""
+    if not name:
+        return "it is empty"
+    if name[0] == ".":
+        return "it is hidden, or leads out of its folder"
+    if "/" in name or "\0" in name:
+        return "it is a path, not a name"
+    if len(name) * _MOST_BYTES_A_CHARACTER > MAX_NAME_BYTES:
+        size = len(name.encode("utf-8", "surrogatepass"))
+        if size > MAX_NAME_BYTES:
+            return f"it has {size:,} bytes, more than {MAX_NAME_BYTES}"
+    return None
 
 
 def natural_order(name: str) -> tuple[Any, str]:

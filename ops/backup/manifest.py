@@ -15,6 +15,8 @@ from shared.errors import UsageError
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
+#: A table and a thousand named documents take some hundred bytes each.
+_MAX_BYTES: Final = 16 * 1024 * 1024
 
 #: The parts, by their file names.
 DATABASE: Final = "database.dump"
@@ -90,7 +92,7 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a backup; raises UsageError where the folder is none."""
     try:
-        value = orjson.loads((folder / NAME).read_bytes())
+        value = orjson.loads(_read(folder / NAME))
         if value["format"] != FORMAT:
             raise UsageError(
                 f"{folder} was made by another runferry: its manifest has the format {value['format']}."
@@ -103,7 +105,7 @@ def read_manifest(folder: Path) -> Manifest:
             database=value["database"],
             position=value["position"],
             tables=tuple(map(TableHash.from_json, value["tables"])),
-            parts=tuple(Part(part["name"], part["bytes"], part["sha256"]) for part in value["parts"]),
+            parts=tuple(map(_part, value["parts"])),
             runs=value["runs"],
             outbox=value["outbox"],
             queue=value["queue"],
@@ -114,3 +116,18 @@ def read_manifest(folder: Path) -> Manifest:
         raise UsageError(f"{folder / NAME} can't be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / NAME} is damaged: {type(error).__name__}: {error}.") from None
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
+    return content
+
+
+def _part(value: Mapping[str, Any]) -> Part:
+    if value["name"] not in (DATABASE, RUNS, OUTBOX, DEAD_QUEUE):
+        # A name from elsewhere could be the path of any file.
+        raise ValueError(f"{value['name']!r} is no part of a backup")
+    return Part(value["name"], int(value["bytes"]), str(value["sha256"]))

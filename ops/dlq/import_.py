@@ -9,7 +9,7 @@ import asyncpg
 import click
 
 from ops.dlq.database import with_database
-from ops.dlq.lines import LetterLine, parse_line, row_of
+from ops.dlq.lines import MAX_LINE_BYTES, LetterLine, parse_line, row_of
 from ops.dlq.queries import QUERIES
 from ops.dlq.summary import letters
 from shared.command import DONE, print_json, say, store_options
@@ -59,7 +59,7 @@ def _portions(file: IO[bytes]) -> Iterator[list[LetterLine]]:
     """Yield the lines in bounded portions; the last one comes before the error of a line that can't be read."""
     portion: list[LetterLine] = []
     portion_bytes = 0
-    for number, text in enumerate(file, start=1):
+    for number, text in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
         if not text.strip():
             continue
         try:

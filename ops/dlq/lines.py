@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from ops.dlq.summary import iso
 from shared.dead_letters.letter import LetterState
+from shared.dead_letters.storable import storable_json, storable_text
+from shared.formats.limits import MAX_OUTPUT_BYTES
+
+#: The largest output that a worker takes, as base64, with the evidence beside it.
+MAX_LINE_BYTES: Final = 2 * MAX_OUTPUT_BYTES
 
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -77,12 +82,24 @@ def line_of(row: Mapping[str, Any]) -> bytes:
 
 def parse_line(text: bytes) -> LetterLine:
     """Return the letter of one line; raises ValueError with a sentence."""
+    if len(text) > MAX_LINE_BYTES:
+        raise ValueError(f"it is longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        return LetterLine.model_validate_json(text)
+        line = LetterLine.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where + ': ' if where else ''}{first['msg']}") from None
+    for column in COLUMNS:
+        value = getattr(line, column)
+        stored = (
+            storable_text(value) == value
+            if isinstance(value, str)
+            else column not in _JSON_COLUMNS or (storable_json(value) == orjson.dumps(value).decode())
+        )
+        if not stored:
+            raise ValueError(f"{column}: it holds what PostgreSQL can't store")
+    return line
 
 
 def row_of(line: LetterLine) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import asyncpg
 
 from ops.export.comparing import Standing, compare
 from producers.stage_store.files import read_files
-from producers.stage_store.replacing import replace_output
+from producers.stage_store.replacing import replace_output, stage_folder_to_write
 from producers.stage_store.rows import restored
 from shared.documents import Document
 from shared.errors import Malformed, NotRestorable, RunferryError
@@ -97,7 +97,8 @@ def _take(output: Exported, target: Path, tally: Tally, write: Sequence[Standing
     if standing is Standing.DIFFERS and on_disk is not None and on_disk.produced_at > output.produced_at:
         tally.newer_on_disk += 1
     if standing in write:
-        replace_output(target / output.run_id / f"stage{int(output.stage)}", output.documents, output.produced_at)
+        folder = stage_folder_to_write(target, output.run_id, output.stage)
+        replace_output(folder, output.documents, output.produced_at)
         tally.written += 1
 
 

@@ -20,14 +20,17 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from shared.documents import Document
+from shared.documents import Document, name_fault
 from shared.durable_files import make_folder, write_new
-from shared.errors import OutputBusy
+from shared.errors import Malformed, OutputBusy, UsageError
+from shared.ids import RunId, Stage
 from shared.mapping.manifest import sha256_of
+from shared.reasons import Reason
 from shared.run_folders.intent import INTENT_NAME, TEMPORARY_PREFIX, IntendedDocument, Intent
 from shared.run_folders.rolling import MixedError, read_intent
 from shared.run_folders.stage_folder import is_document
 
+_SHOWN_CHARS: Final = 80
 _LOCK_NAME: Final = ".runferry-lock"
 _LOCK_PATIENCE_S: Final = 30.0
 _LOCK_PAUSE_S: Final = 0.005
@@ -42,8 +45,14 @@ def replace_output(folder: Path, documents: Sequence[Document], produced_at: dat
     """Make `folder` hold exactly these documents, with `produced_at` as their modification time.
 
     Makes the folder where it is missing. When it raises OSError, the folder still holds the old output, or already
-    the new one, but nothing between. Raises OutputBusy where another writer doesn't come to its end.
+    the new one, but nothing between. Raises OutputBusy where another writer doesn't come to its end, and Malformed,
+    with nothing changed, for a document that is no file of the folder.
     """
+    for document in documents:
+        fault = name_fault(document.name)
+        if fault is not None:
+            # Rows say what these are called, and rows are not ours alone.
+            raise Malformed(Reason.MESSAGE, f"{document.name[:_SHOWN_CHARS]!r} is no document's name: {fault}.")
     make_folder(folder)
     folder_fd = os.open(folder, _OPEN_FOLDER)
     try:
@@ -52,6 +61,15 @@ def replace_output(folder: Path, documents: Sequence[Document], produced_at: dat
             _replace(folder_fd, documents, produced_at)
     finally:
         os.close(folder_fd)
+
+
+def stage_folder_to_write(root: Path, run_id: RunId, stage: Stage) -> Path:
+    """Return the folder of a stage, there or not; raises UsageError where a link leads out of the root."""
+    folder = root / run_id / f"stage{int(stage)}"
+    real, real_root = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
+    if real_root not in real.parents:
+        raise UsageError(f"{folder} leads out of the root, to {real}: nothing is written through such a link.")
+    return folder
 
 
 def roll_forward(folder_fd: int) -> None:

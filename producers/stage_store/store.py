@@ -29,15 +29,16 @@ from producers.stage_store.commits import Commits
 from producers.stage_store.files import newest_time
 from producers.stage_store.output import StageOutput
 from producers.stage_store.reader import Reader
-from producers.stage_store.replacing import replace_output
+from producers.stage_store.replacing import replace_output, stage_folder_to_write
 from shared.contract import Hints, RunFailed, RunStarted, StageOutputsMessage
-from shared.documents import Document, Sha256
+from shared.documents import Document, Sha256, name_fault
 from shared.errors import DatabaseAway, UsageError
 from shared.ids import RunId, Stage, parse_run_id
 from shared.run_folders.stage_folder import is_document
 from shared.settings import Phase, Settings
 
 _NO_HINTS: Final = Hints()
+_SHOWN_CHARS: Final = 80
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class StageStore:
             message = self._dispatch.keep(contract)
             sent = self._dispatch.send_kept(message, attempt)
             return self._receipt(contract, message, in_files=False, in_outbox=True, published=sent)
-        replace_output(self._settings.root / parsed / f"stage{int(number)}", content, moment)
+        replace_output(stage_folder_to_write(self._settings.root, parsed, number), content, moment)
         if phase is Phase.FILES_ONLY:
             return self._receipt(contract, None, in_files=True, in_outbox=False, published=False)
         return self._publish(contract, attempt, through_outbox=self._dispatch.keeps(phase))
@@ -258,9 +259,11 @@ def _check_names(documents: tuple[Document, ...]) -> None:
     seen: set[str] = set()
     for document in documents:
         name = document.name
-        if not is_document(name) or "/" in name or "\0" in name:
+        fault = name_fault(name)
+        if fault is not None or not is_document(name):
             raise UsageError(
-                f"{name!r} is no document's name: outputs hold .json and .md files that are not hidden."
+                f"{name[:_SHOWN_CHARS]!r} is no document's name{': ' + fault if fault else ''}. Outputs hold .json and "
+                ".md files that are not hidden."
             )
         if name in seen:
             raise UsageError(f"{name!r} is given twice: an output has each name once.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from shared.documents import Document, in_natural_order
+from shared.documents import Document, in_natural_order, name_fault
 from shared.errors import Malformed, Place
 from shared.formats.card_headings import COLUMNS
 from shared.formats.card_markdown import split_card
@@ -32,6 +32,8 @@ from shared.rows import (
     OutputFacts,
     StageOutputRow,
 )
+
+_SHOWN_CHARS: Final = 80
 
 UNTITLED: Final = "Untitled"
 
@@ -100,6 +102,10 @@ def main_json_name(stage: Stage, names: Sequence[str]) -> str | None:
 
 def _check_names_and_sizes(ordered: Sequence[Document]) -> None:
     for document in ordered:
+        fault = name_fault(document.name)
+        if fault is not None and "\0" not in document.name:
+            name = ascii(document.name[:_SHOWN_CHARS])
+            raise Malformed(Reason.MESSAGE, f"The document name {name} is none: {fault}.", Place(name))
         if not is_storable(document.name):
             name = ascii(document.name)
             raise Malformed(

@@ -40,7 +40,11 @@ def printable(name: str) -> str:
     """Return a file name as text that can be printed: what is no UTF-8 or a control character is escaped."""
     if name.isprintable():
         return name
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which no file system gives but a message may.
+        text = name.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
