@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Final, TextIO
 
 import orjson
 import structlog
 
-from shared.ids import RunId
 from shared.settings import LogFormat, Settings
 
 _PASSWORD_IN_URL: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
 #: Their lines below this level tell of their own machinery only.
-_QUIET: Final = {"asyncio": logging.WARNING, "dramatiq": logging.INFO}
+_QUIET: Final = {
+    "asyncio": logging.WARNING,
+    "dramatiq": logging.INFO,
+    # A traceback for each connection that it can't open ahead of need; who needs one says so.
+    "asyncpg.pool": logging.ERROR,
+}
 
 
 def _none() -> Mapping[str, str]:
@@ -40,7 +45,6 @@ def configure(
     stream = stream or sys.stderr
     people = settings.log_format is LogFormat.TEXT or (settings.log_format is LogFormat.AUTO and stream.isatty())
     before: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -76,12 +80,23 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-def bound(*, run_id: RunId | None = None, message_id: str | None = None) -> AbstractContextManager[None]:
-    """Have every log line inside carry these ids, in this thread or task."""
-    ids = {"run_id": run_id, "message_id": message_id}
-    return structlog.contextvars.bound_contextvars(
-        **{name: value for name, value in ids.items() if value is not None}
-    )
+def report_uncaught() -> None:
+    """Have what nobody catches, in any thread, become a log line like the others; for processes that nobody watches."""
+    log = get_logger("uncaught")
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical("the process ends by an error", exc_info=(kind, error, trace))
+
+    def of_thread(uncaught: threading.ExceptHookArgs) -> None:
+        if uncaught.exc_value is not None and not issubclass(uncaught.exc_type, SystemExit):
+            error = (uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
+            log.critical("a thread ends by an error", thread=getattr(uncaught.thread, "name", ""), exc_info=error)
+
+    sys.excepthook = of_process
+    threading.excepthook = of_thread
 
 
 def hide_passwords(text: str) -> str:

@@ -13,7 +13,7 @@ from shared.broker.broker import make_broker
 from shared.command import RunferryCommand, store_options
 from shared.database import connect
 from shared.errors import RetryableError, UsageError
-from shared.log import configure
+from shared.log import configure, report_uncaught
 from shared.schema_version import check
 from shared.settings import Settings
 from shared.stores import Stores, resolve_stores
@@ -74,6 +74,7 @@ def main(settings: Settings, processes: int | None, threads: int | None, queue_n
         raise UsageError("--processes 0 runs nothing; with --scheduler it runs the scheduler alone.")
     if count == 1 and not scheduler:
         os.environ.update(environment)
+        report_uncaught()
         run_process(Settings.from_environment(), names)
         return 0
     companions: list[tuple[str, ...]] = []

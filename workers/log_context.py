@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from dramatiq.middleware import CurrentMessage
@@ -9,6 +10,8 @@ from dramatiq.middleware import CurrentMessage
 
 def message_ids() -> Mapping[str, str]:
     """Return the ids of the message that this thread works on; asked for each line, so that messages pay nothing."""
+    if _is_a_loop():
+        return {}
     message = CurrentMessage.get_current_message()
     if message is None:
         return {}
@@ -17,3 +20,12 @@ def message_ids() -> Mapping[str, str]:
     if isinstance(carried, dict) and isinstance(run_id := carried.get("run_id"), str):
         ids["run_id"] = run_id
     return ids
+
+
+def _is_a_loop() -> bool:
+    """Whether an event loop runs here: its tasks inherit the context of whichever actor's thread woke it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from prometheus_client import Metric as Family
 
 from shared.log import hide_passwords
 from shared.metrics.metric import Kind, Metric
+from shared.reasons import Reason
 from shared.verdicts import Verdict
 from workers.commit_stats import CommitStats
 from workers.pause import Pause
@@ -101,9 +102,9 @@ class WorkerCollector:
             for verdict in Verdict
         )
         yield DEAD.of(
-            ((queue, reason), count)
+            ((queue, reason), stats.dead[reason])
             for queue, stats in lanes.items()
-            for reason, count in list(stats.dead.items())
+            for reason in sorted({*Reason, *stats.dead})
         )
         yield FAILURES.of(
             ((queue, fault.value), stats.failures[fault]) for queue, stats in lanes.items() for fault in Fault

@@ -28,7 +28,7 @@ from shared.broker.holds import Holds
 from shared.broker.registry import WorkerInfo, WorkerState
 from shared.command import say
 from shared.errors import RunferryError
-from shared.log import configure
+from shared.log import configure, report_uncaught
 from shared.metrics.endpoint import endpoint
 from shared.phase.follower import PhaseFollower
 from shared.settings import Settings
@@ -163,6 +163,7 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         configure(settings, ids=message_ids)
+        report_uncaught()
         place = int(os.environ.get("RUNFERRY_WORKER_PLACE", "1"))
         run_process(settings, names, place=place, parent_pid=int(parent) if parent else None)
     except RunferryError as error:

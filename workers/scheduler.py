@@ -27,7 +27,7 @@ from shared.command import DIFFERENCE, DONE, say
 from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.errors import RunferryError
-from shared.log import configure
+from shared.log import configure, report_uncaught
 from shared.schema_version import check
 from shared.settings import Settings
 from shared.stores import Stores, resolve_stores
@@ -162,6 +162,7 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         configure(settings)
+        report_uncaught()
         asyncio.run(_run(settings, int(parent) if parent else None))
     except RunferryError as error:
         say(f"worker --scheduler: {error}")

@@ -20,7 +20,7 @@ from ops.status.looking import Onlooker
 from ops.status.overview import Overview
 from shared.command import DIFFERENCE, DONE, RunferryCommand, store_options
 from shared.errors import UsageError
-from shared.log import configure
+from shared.log import configure, report_uncaught
 from shared.metrics.endpoint import registry_of
 from shared.metrics.textfile import write_textfile
 from shared.settings import Settings
@@ -65,6 +65,7 @@ def metrics(settings: Settings, *, serving: bool, host: str | None, port: int | 
     stores = resolve_stores(settings)
     if serving:
         configure(settings)
+        report_uncaught()
         parent = os.environ.get("RUNFERRY_WORKER_PARENT")
         asyncio.run(
             serve(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from shared import log
-from shared.ids import RunId
 from shared.settings import Settings
 
 
@@ -31,10 +32,11 @@ def lines(stream: io.StringIO) -> list[dict[str, str]]:
 
 
 def test_away_from_a_terminal_lines_are_json_with_their_ids(stream: io.StringIO) -> None:
-    log.configure(Settings.from_environment(), stream)
+    ids = {"run_id": "acme-1", "message_id": "m-1"}
+    log.configure(Settings.from_environment(), stream, ids=lambda: ids)
 
-    with log.bound(run_id=RunId("acme-1"), message_id="m-1"):
-        log.get_logger("workers.writer").info("committed", outputs=3)
+    log.get_logger("workers.writer").info("committed", outputs=3, message_id="m-2")
+    ids.clear()
     log.get_logger("workers.writer").info("idle")
 
     first, second = lines(stream)
@@ -43,7 +45,7 @@ def test_away_from_a_terminal_lines_are_json_with_their_ids(stream: io.StringIO)
         "event": "committed",
         "outputs": 3,
         "run_id": "acme-1",
-        "message_id": "m-1",
+        "message_id": "m-2",
         "level": "info",
         "logger": "workers.writer",
     }
@@ -51,10 +53,9 @@ def test_away_from_a_terminal_lines_are_json_with_their_ids(stream: io.StringIO)
 
 
 def test_lines_of_libraries_look_the_same(stream: io.StringIO) -> None:
-    log.configure(Settings.from_environment(), stream)
+    log.configure(Settings.from_environment(), stream, ids=lambda: {"run_id": "acme-1"})
 
-    with log.bound(run_id=RunId("acme-1")):
-        logging.getLogger("dramatiq.worker").warning("gone: %s", "x")
+    logging.getLogger("dramatiq.worker").warning("gone: %s", "x")
 
     (line,) = lines(stream)
     assert (line["event"], line["run_id"], line["logger"]) == ("gone: x", "acme-1", "dramatiq.worker")
@@ -72,6 +73,30 @@ def test_no_line_holds_a_password(stream: io.StringIO) -> None:
     assert "s3cret" not in stream.getvalue()
     assert lines(stream)[0]["event"] == "at postgresql://ann:***@db/app"
     assert "ValueError" in lines(stream)[1]["exception"]
+
+
+def test_what_nobody_catches_is_a_line_too(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    log.configure(Settings.from_environment(), stream)
+    log.report_uncaught()
+
+    def fail() -> None:
+        raise ValueError("postgresql://ann:s3cret@db/app")
+
+    thread = threading.Thread(target=fail, name="heartbeat")
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+    of_thread, of_process = lines(stream)
+    assert (of_thread["thread"], of_thread["level"]) == ("heartbeat", "critical")
+    assert "ValueError" in of_thread["exception"]
+    assert "ValueError" in of_process["exception"]
+    assert "s3cret" not in stream.getvalue()
 
 
 def test_for_people_lines_are_text(stream: io.StringIO) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dramatiq
@@ -66,6 +68,32 @@ def test_whatever_is_said_while_a_message_is_worked_on_carries_its_ids(stream: i
     assert "ValueError" in failed["exception"]
     assert "s3cret" not in stream.getvalue()
     assert all(ids == [None, None] for name, *ids in told if "shut" in name.lower())
+
+
+def test_lines_of_an_event_loop_carry_no_ids_of_whoever_woke_it(stream: io.StringIO) -> None:
+    broker = StubBroker(middleware=[CurrentMessage()])
+    loop = asyncio.new_event_loop()
+    running = Thread(target=loop.run_forever)
+    running.start()
+
+    async def say() -> None:
+        logging.getLogger("loop").warning("said")
+
+    @dramatiq.actor(broker=broker, queue_name="live")
+    def work(*, message: dict[str, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(say(), loop).result()
+
+    work.send(message={"run_id": "run-1"})
+    worker = dramatiq.Worker(broker, worker_threads=1)
+    worker.start()
+    broker.join("live")
+    worker.stop()
+    loop.call_soon_threadsafe(loop.stop)
+    running.join()
+    loop.close()
+
+    (said,) = (line for line in lines(stream) if line["event"] == "said")
+    assert not {"run_id", "message_id"} & said.keys()
 
 
 def test_a_stage_that_can_not_publish_says_for_which_run(stream: io.StringIO, tmp_path: Path) -> None:
