@@ -127,7 +127,8 @@ def test_a_supervisor_serves_the_system_and_each_process_on_loopback(settings: S
         assert of_system["runferry_workers"]["running",] == 1
         assert of_system["runferry_ledger_outputs"] == {(): 14}
         assert of_system["runferry_dead_letters"] == {("not_json",): 1}
-        assert of_system["runferry_reconcile_balanced"]["all",] == 1
+        # Made while the backfill was under way: what it found is a matter of chance, what it counted is not.
+        assert of_system["runferry_reconcile_outputs_on_disk"]["all",] == 15
         assert of_system["runferry_scheduler_leads"] == {(): 1}
 
         stranger = {"run_id": "run-x", "outputs": [{"stage": 1, "content_sha256": "0"}]}
