@@ -25,7 +25,7 @@ _HEALTHY_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 15.0
 #: Above the drain of the processes: they end by themselves, or are killed; whatever they hold is taken over.
-_GRACE: Final = timedelta(seconds=10)
+GRACE: Final = timedelta(seconds=10)
 _UNUSABLE: Final = 2
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class Supervisor:
         self._places = [_Place(number) for number in range(1, processes + 1)]
         self._places += [_Place(processes + number, module) for number, module in enumerate(companions, 1)]
         self._environment = {**environment, "RUNFERRY_WORKER_PARENT": str(os.getpid())}
-        self._drain_s = (drain_timeout + _GRACE).total_seconds()
+        self._drain_s = (drain_timeout + GRACE).total_seconds()
         self._ending = False
 
     def run(self) -> int:

@@ -23,6 +23,7 @@ import redis
 import yaml
 
 from shared.settings import MEBIBYTE, Settings, variable
+from workers.supervisor import GRACE
 
 OWN = ("schema", "worker", "scheduler", "producer", "ops")
 MONITORING = ("prometheus", "grafana")
@@ -127,8 +128,8 @@ def test_workers_start_after_the_schema_and_are_given_the_time_to_drain(compose:
     assert worker["depends_on"]["schema"]["condition"] == "service_completed_successfully"
     drain: timedelta = Settings.model_fields["drain_timeout"].default
     assert _seconds(worker["stop_grace_period"]) >= 1.5 * drain.total_seconds()
-    # Its supervisor waits 10 s longer than the drain before it kills.
-    assert _seconds(compose["services"]["scheduler"]["stop_grace_period"]) >= drain.total_seconds() + 10
+    scheduler = compose["services"]["scheduler"]
+    assert _seconds(scheduler["stop_grace_period"]) >= (drain + GRACE).total_seconds()
 
 
 def test_nothing_runs_as_root_or_writes_to_its_image(compose: dict[str, Any]) -> None:

@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from shared.settings import Settings, variable
+from workers.supervisor import GRACE
 
 CheckCommand = Callable[[Sequence[str]], None]
 Thing = dict[str, Any]
 DRAIN_S: float = Settings.model_fields["drain_timeout"].default.total_seconds()
-#: What the supervisor waits longer for its processes; see workers/supervisor.py.
-SUPERVISOR_S = 10.0
+SUPERVISOR_S = GRACE.total_seconds()
 
 
 @pytest.fixture(scope="session")
