@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from typing import Final
+import ssl
+from collections.abc import Iterator
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -11,6 +13,8 @@ import redis
 
 from shared.database_url import DatabaseAddress
 from shared.errors import DatabaseAway, QueueAway, RunferryError, SettingsError
+
+E = TypeVar("E", bound=BaseException)
 
 #: What asyncpg raises where the connection is gone, or the server takes it away.
 DATABASE_LOST: Final = (
@@ -30,6 +34,11 @@ DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg
 def explain_database(error: Exception, address: DatabaseAddress) -> RunferryError:
     """Return the sentence for an error while connecting; SettingsError where only the user can mend it."""
     match error:
+        case asyncpg.InvalidAuthorizationSpecificationError() if "pg_hba.conf" in str(error):
+            todo = " Add sslmode=require to DATABASE_URL." if "no encryption" in str(error) else ""
+            return SettingsError(
+                f"PostgreSQL at {address.place} lets nobody in like this: {_first_line(error)}{todo}"
+            )
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             return SettingsError(
                 f"PostgreSQL at {address.place} refused the user {address.user!r} or its password; "
@@ -48,10 +57,28 @@ def explain_database(error: Exception, address: DatabaseAddress) -> RunferryErro
             )
         case asyncpg.CannotConnectNowError():
             return DatabaseAway(f"PostgreSQL at {address.place} is starting or stopping; try again in a moment.")
+        case ssl.SSLCertVerificationError():
+            return SettingsError(
+                f"PostgreSQL at {address.place} shows a certificate that is not trusted ({error.verify_message}): "
+                "sslrootcert=FILE in DATABASE_URL names its authority, and its host must be the certificate's."
+            )
+        case ssl.SSLError():
+            return DatabaseAway(f"TLS with PostgreSQL at {address.place} failed: {error}.")
+        case asyncpg.exceptions.ClientConfigurationError():
+            return SettingsError(
+                f"DATABASE_URL: {_first_line(error)} sslrootcert=system trusts this machine's authorities."
+            )
+        case ConnectionError() if "rejected SSL" in str(error):
+            demand = f"DATABASE_URL demands it (sslmode={address.ssl_mode})"
+            return SettingsError(f"PostgreSQL at {address.place} speaks no TLS, and {demand}.")
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return DatabaseAway(f"PostgreSQL at {address.place} refused the connection: {_first_line(error)}")
         case socket.gaierror():
             return DatabaseAway(f"The host {address.host!r} of DATABASE_URL is unknown; check its name.")
+        case FileNotFoundError() if not address.host.startswith("/"):
+            return SettingsError(
+                "DATABASE_URL: a file that it names for TLS (sslrootcert, sslcert, sslkey) is not there."
+            )
         case FileNotFoundError():
             return DatabaseAway(f"There is no socket of PostgreSQL in {address.place}; is it running?")
         case TimeoutError():
@@ -76,10 +103,25 @@ def explain_redis(error: Exception, url: str) -> RunferryError:
             return QueueAway(
                 f"Redis at {place} has reached its memory limit; let the workers drain it, or raise maxmemory."
             )
+        case redis.RedisError() if untrusted := _in_chain(error, ssl.SSLCertVerificationError):
+            return SettingsError(
+                f"Redis at {place} shows a certificate that is not trusted ({untrusted.verify_message}): "
+                "ssl_ca_certs=FILE in REDIS_URL names its authority, and its host must be the certificate's."
+            )
+        case redis.RedisError() if url.startswith("rediss:") and _in_chain(error, FileNotFoundError):
+            return SettingsError(
+                "REDIS_URL: a file that it names for TLS (ssl_ca_certs, ssl_certfile, …) is not there."
+            )
+        case redis.TimeoutError() if "handshake" in str(error.__context__):
+            return QueueAway(
+                f"Redis at {place} does not answer to TLS; if it speaks none, REDIS_URL is redis://…."
+            )
         case redis.TimeoutError():
             return QueueAway(f"Redis at {place} did not answer in time.")
         case redis.ConnectionError() if _unknown_host(error):
             return QueueAway(f"The host of REDIS_URL is unknown ({place}); check its name.")
+        case redis.ConnectionError() if _was_closed(error):
+            return QueueAway(f"Redis at {place} closed the connection: it restarts, or wants TLS (rediss://).")
         case redis.ConnectionError() | OSError():
             return QueueAway(f"Nothing answers at {place}, where REDIS_URL says Redis is; is it running?")
         case _:
@@ -129,12 +171,21 @@ def redact_redis_url(url: str) -> str:
 
 
 def _unknown_host(error: BaseException) -> bool:
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, socket.gaierror):
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
+    return _in_chain(error, socket.gaierror) is not None
+
+
+def _was_closed(error: BaseException) -> bool:
+    return _in_chain(error, ConnectionResetError) is not None or "closed by server" in str(error)
+
+
+def _in_chain(error: BaseException, kind: type[E]) -> E | None:
+    return next((each for each in _chain(error) if isinstance(each, kind)), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _first_line(error: BaseException) -> str:

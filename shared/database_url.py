@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +17,7 @@ _FOR_ASYNCPG: Final = (
 )  # fmt: skip
 _TLS_FOR_ASYNCPG: Final = ("sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert")
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SYSTEM: Final = "system"
 _TRUE: Final = ("1", "true", "yes", "on")
 _DEFAULT_PORT: Final = 5432
 #: Supabase's transaction pooler; its session pooler has the usual port.
@@ -149,7 +151,20 @@ def _tls(query: Mapping[str, str]) -> dict[str, str]:
         passed["sslrootcert"] = passed.pop("sslcert")
     if query.get("sslaccept") == "strict":
         passed["sslmode"] = "verify-full"
+        passed.setdefault("sslrootcert", _SYSTEM)
+    if passed.get("sslrootcert") == _SYSTEM:
+        passed["sslrootcert"] = _system_authorities()
     return dict(sorted(passed.items()))
+
+
+def _system_authorities() -> str:
+    """libpq's word for the authorities that this machine trusts; older ones, and asyncpg, want a file."""
+    found = ssl.get_default_verify_paths().cafile
+    if found is None:
+        raise SettingsError(
+            "DATABASE_URL: this machine has no file of trusted authorities; give sslrootcert=FILE."
+        )
+    return found
 
 
 def _redacted(parts: SplitResult, query: Mapping[str, str]) -> str:

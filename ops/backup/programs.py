@@ -36,7 +36,7 @@ def find_program(name: str, least_major: int, why: str, address: DatabaseAddress
     """
     found = installed(name)
     fitting = [program for program in found if program.major >= least_major]
-    if not address.is_local:
+    if address.needs_tls or not address.is_local:
         able = [program for program in fitting if can_encrypt(program.path)]
         if fitting and not able and address.needs_tls:
             raise UsageError(

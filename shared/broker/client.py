@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -36,9 +37,15 @@ def make_client(url: str, *, timeout_s: float, retried: bool) -> redis.Redis:
         else Retry(NoBackoff(), 0)
     )
     try:
-        return redis.Redis.from_url(
+        client: redis.Redis = redis.Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, max_connections=1024
         )
+        # What the URL names that there is not, it would only say at the first use.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+        return client
+    except TypeError as error:
+        unknown = re.search(r"'(\w+)'$", str(error))
+        raise SettingsError(f"REDIS_URL: there is no parameter {unknown[1] if unknown else error}.") from None
     except ValueError as error:
         raise SettingsError(f"REDIS_URL can't be read: {error}") from None
 

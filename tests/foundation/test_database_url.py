@@ -96,7 +96,7 @@ def test_a_schema_behind_a_transaction_pooler_is_refused() -> None:
     ("given", "passed"),
     [
         ("sslmode=require&sslcert=/ca.pem", "sslmode=require&sslrootcert=%2Fca.pem"),
-        ("sslmode=require&sslaccept=strict", "sslmode=verify-full"),
+        ("sslcert=/ca.pem&sslaccept=strict", "sslmode=verify-full&sslrootcert=%2Fca.pem"),
         ("sslmode=require&sslaccept=accept_invalid_certs", "sslmode=require"),
         (
             "sslmode=verify-full&sslcert=/c.pem&sslkey=/k.pem",

@@ -23,6 +23,7 @@ LICENCES = frozenset(
     {
         *(
             "MIT",
+            "MIT-0",
             "BSD",
             "BSD-2-Clause",
             "BSD-3-Clause",
