@@ -17,7 +17,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from shared.connection_errors import explain_redis
 from shared.errors import RunferryError
-from shared.log import hide_passwords
+from shared.secrets import hide_passwords
 from shared.settings import Settings
 
 #: Done and true.

@@ -13,6 +13,7 @@ import redis
 
 from shared.database_url import DatabaseAddress
 from shared.errors import DatabaseAway, QueueAway, RunferryError, SettingsError
+from shared.secrets import hide_passwords
 
 E = TypeVar("E", bound=BaseException)
 
@@ -88,7 +89,7 @@ def explain_database(error: Exception, address: DatabaseAddress) -> RunferryErro
                 f"Nothing answers at {address.place}, where DATABASE_URL says PostgreSQL is; is it running?"
             )
         case _:
-            return SettingsError(f"DATABASE_URL can't be used: {_first_line(error)}")
+            return SettingsError(f"DATABASE_URL can't be used: {hide_passwords(_first_line(error))}")
 
 
 def explain_redis(error: Exception, url: str) -> RunferryError:

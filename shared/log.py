@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,9 +12,9 @@ from typing import Any, Final, TextIO
 import orjson
 import structlog
 
+from shared.secrets import hider
 from shared.settings import LogFormat, Settings
 
-_PASSWORD_IN_URL: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
 #: Their lines below this level tell of their own machinery only.
 _QUIET: Final = {
     "asyncio": logging.WARNING,
@@ -42,6 +41,12 @@ def configure(
             event.setdefault(name, value)
         return event
 
+    hide = hider(settings)
+
+    def without_passwords(_logger: Any, _method: str, line: Any) -> str:
+        # The last processor: what it gets is the line, so that no traceback or fact slips past it.
+        return hide(line)
+
     stream = stream or sys.stderr
     people = settings.log_format is LogFormat.TEXT or (settings.log_format is LogFormat.AUTO and stream.isatty())
     before: list[structlog.typing.Processor] = [
@@ -57,7 +62,7 @@ def configure(
         structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if people
         else structlog.processors.JSONRenderer(serializer=_json),
-        _without_passwords,
+        without_passwords,
     ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=last))
@@ -97,20 +102,6 @@ def report_uncaught() -> None:
 
     sys.excepthook = of_process
     threading.excepthook = of_thread
-
-
-def hide_passwords(text: str) -> str:
-    """Return the text with `***` for the password of every URL in it."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
-
-
-def _without_passwords(
-    logger: Any,  # noqa: ARG001 - structlog hands it to every processor
-    method: str,  # noqa: ARG001
-    line: Any,
-) -> str:
-    """The last processor: what it gets is the line, so that no traceback or fact slips past it."""
-    return hide_passwords(line)
 
 
 def _json(event: Any, **_: Any) -> str:

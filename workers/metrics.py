@@ -8,9 +8,9 @@ from typing import Final
 
 from prometheus_client import Metric as Family
 
-from shared.log import hide_passwords
 from shared.metrics.metric import Kind, Metric
 from shared.reasons import Reason
+from shared.secrets import hide_passwords
 from shared.verdicts import Verdict
 from workers.commit_stats import CommitStats
 from workers.pause import Pause

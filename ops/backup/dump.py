@@ -11,7 +11,7 @@ from typing import Final
 from ops.backup.libpq import LibpqAddress
 from ops.backup.programs import Program
 from shared.errors import DatabaseAway, UsageError
-from shared.log import hide_passwords
+from shared.secrets import hide_passwords
 
 _LOOK_EVERY_S: Final = 0.5
 _MOST_LINES_SAID: Final = 6

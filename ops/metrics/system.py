@@ -11,8 +11,8 @@ from prometheus_client import Metric as Family
 
 from ops.status.overview import Aged, Database, Overview, Queue
 from shared.broker.registry import WorkerState
-from shared.log import hide_passwords
 from shared.metrics.metric import Kind, Metric
+from shared.secrets import hide_passwords
 from shared.settings import Phase
 
 _TEXT_CHARACTERS: Final = 200

@@ -11,6 +11,7 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
+from shared.connection_errors import check_redis_url
 from shared.errors import QueueAway, SettingsError
 
 #: What redis-py raises for a lost connection. Stock Dramatiq forgets the second (its issue 894).
@@ -36,6 +37,7 @@ def make_client(url: str, *, timeout_s: float, retried: bool) -> redis.Redis:
         if retried
         else Retry(NoBackoff(), 0)
     )
+    check_redis_url(url)
     try:
         client: redis.Redis = redis.Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, max_connections=1024
@@ -46,8 +48,9 @@ def make_client(url: str, *, timeout_s: float, retried: bool) -> redis.Redis:
     except TypeError as error:
         unknown = re.search(r"'(\w+)'$", str(error))
         raise SettingsError(f"REDIS_URL: there is no parameter {unknown[1] if unknown else error}.") from None
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL can't be read: {error}") from None
+    except ValueError:
+        # Not what it says: it may quote a part of the password.
+        raise SettingsError("REDIS_URL can't be read; it must look like redis://HOST:6379/0.") from None
 
 
 def is_full(error: redis.ResponseError) -> bool:
