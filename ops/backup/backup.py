@@ -232,6 +232,5 @@ def _explained(folder: Path) -> Iterator[None]:
         free = ""
         with contextlib.suppress(OSError):
             free = f" ({shutil.disk_usage(folder.parent).free:,} bytes are free there)"
-        raise UsageError(
-            f"The backup could not be made: {error.strerror or error}: {error.filename}{free}."
-        ) from error
+        place = error.filename or folder.parent
+        raise UsageError(f"The backup could not be made: {error.strerror or error}: {place}{free}.") from error

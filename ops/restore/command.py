@@ -26,7 +26,8 @@ Examples:
   ops restore /backups/20261122T233301Z --files-to restored    the run folders as well
 
 \b
-Exit status: 0 every table has the hash that it had; 1 a table differs, and nothing was put in another's place;
+Exit status: 0 every table has the hash that it had; 1 a table differs, and nothing was put in another's place,
+  or extracted files could not be put in their place;
 2 nothing was restored, and nothing has changed.""",
 )
 @click.argument("source", metavar="FROM", type=click.Path(file_okay=False, path_type=Path))
@@ -80,12 +81,13 @@ def restore(
                 "kept_as": restored.aside,
                 "files": restored.files,
                 "outbox_files": restored.outbox_files,
+                "unplaced": restored.unplaced,
             }
         )
     else:
         for line in _described(restored):
             click.echo(line)
-    return DIFFERENCE if restored.differences else DONE
+    return DIFFERENCE if restored.differences or restored.unplaced else DONE
 
 
 def _described(restored: Restored) -> list[str]:
@@ -107,5 +109,7 @@ def _described(restored: Restored) -> list[str]:
         lines.append(f"{restored.files:,} files of run folders were extracted.")
     if restored.outbox_files is not None:
         lines.append(f"{restored.outbox_files:,} files of the outbox were extracted.")
+    if restored.unplaced is not None:
+        lines.append(f"THEY ARE STILL IN A HIDDEN FOLDER IN IT ({restored.unplaced}): move them out yourself.")
     lines.append("What came since the backup: ops reconcile --all, and with --repair it is sent again.")
     return lines

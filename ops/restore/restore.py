@@ -22,7 +22,7 @@ from ops.backup.queries import QUERIES as BACKUP_QUERIES
 from ops.backup.table_hashes import TableDifference, differences, hash_tables
 from ops.backup.verification import verify
 from ops.restore import databases
-from ops.restore.extraction import check_free, extract
+from ops.restore.extraction import Extraction, check_free
 from ops.restore.queries import QUERIES
 from shared.connection_errors import DATABASE_ERRORS, DATABASE_LOST, explain_database
 from shared.database import connect
@@ -54,6 +54,7 @@ class Restored:
     left: str | None = None  # a database that was to be swapped in, and differs
     files: int | None = None
     outbox_files: int | None = None
+    unplaced: str | None = None  # why extracted files are still hidden in their folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
     manifest = await asyncio.to_thread(_verified, options.source, progress)
     _check_folders(options, manifest)
     try:
-        async with _target(options, address, settings) as target:
+        # The database is filled last: what can fail by a full disk has happened by then, and can be taken back.
+        async with _target(options, address, settings) as target, _extracted(options, progress) as extractions:
             found = await _fill(options, manifest, target, on_database(address, target.filled), settings, progress)
             aside, left = await _swap(target, found, address, settings)
     except DATABASE_LOST as error:
@@ -84,8 +86,8 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
         found,
         aside,
         left,
-        await _extract(options, parts.RUNS, options.files_to, "Extracting the run folders", progress),
-        await _extract(options, parts.OUTBOX, options.outbox_to, "Extracting the outbox", progress),
+        *(None if one is None else one.files for one in extractions),
+        _appear(extractions),
     )
 
 
@@ -113,6 +115,10 @@ def _check_folders(options: RestoreOptions, manifest: Manifest) -> None:
             if manifest.part(part) is None:
                 raise UsageError(f"{options.source} was made without {what}.")
             check_free(folder)
+    if options.files_to is not None and options.outbox_to is not None:
+        one, other = options.files_to.resolve(), options.outbox_to.resolve()
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            raise UsageError("--files-to and --outbox-to: two folders, neither inside of the other.")
 
 
 @asynccontextmanager
@@ -248,10 +254,36 @@ async def _swap(
     return aside, None
 
 
-async def _extract(
-    options: RestoreOptions, part: str, folder: Path | None, word: str, progress: StepProgress
-) -> int | None:
-    if folder is None:
-        return None
-    progress.begin(f"{word} to {folder}", unit="files")
-    return await asyncio.to_thread(extract, options.source / part, folder, progress.update)
+@asynccontextmanager
+async def _extracted(
+    options: RestoreOptions, progress: StepProgress
+) -> AsyncIterator[tuple[Extraction | None, ...]]:
+    """Yield run folders and outbox, extracted and still hidden; where the rest fails they go away."""
+    made: list[Extraction | None] = []
+    try:
+        for part, folder, word in (
+            (parts.RUNS, options.files_to, "Extracting the run folders"),
+            (parts.OUTBOX, options.outbox_to, "Extracting the outbox"),
+        ):
+            if folder is None:
+                made.append(None)
+                continue
+            progress.begin(f"{word} to {folder}", unit="files")
+            made.append(await asyncio.to_thread(Extraction, options.source / part, folder, progress.update))
+        yield tuple(made)
+    except BaseException:
+        for one in made:
+            if one is not None:
+                await asyncio.to_thread(one.discard)
+        raise
+
+
+def _appear(extractions: tuple[Extraction | None, ...]) -> str | None:
+    """Have what was extracted appear; the database is in its place by now, so a failure is told and takes nothing back."""
+    try:
+        for one in extractions:
+            if one is not None:
+                one.appear()
+    except OSError as error:
+        return f"{error.strerror}: {error.filename}"
+    return None

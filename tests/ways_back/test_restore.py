@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from ways_back_bench import Installation, whole_run
 from writing_bench import BROKEN, outputs
 
-from ops.restore import restore
+from ops.restore import extraction, restore
 from shared.database_url import DatabaseAddress
 from shared.run_folders.scanner import Scanner
 from shared.run_folders.stage_folder import Limits
@@ -203,3 +204,52 @@ def test_the_outbox_is_saved_and_comes_back(installation: Installation, tmp_path
 def test_a_folder_that_is_no_backup_is_told_so(installation: Installation) -> None:
     ended = installation.ops("restore", installation.folder, "--into", "never", expect=2)
     assert "is no backup" in ended.stderr
+
+
+def test_files_that_can_not_be_extracted_leave_neither_a_database_nor_half_a_folder(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.migrate("run-a")
+    for number in range(3):
+        installation.document(f"run-{number}", 2, "trend-analysis.md", b"# Trends\n")
+    folder = installation.backup()
+    before = installation.tables()
+    files = tmp_path / "volume" / "files"
+    taken = 0
+
+    def full(path: Path, member: object) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(extraction, "_set_time", full)
+    for way in (("--into", f"{installation.database}_full"), ("--overwrite", installation.database)):
+        taken = 0
+        ended = installation.ops("restore", folder, *way, "--files-to", files, expect=2)
+        assert "No space left on device" in ended.stderr
+        assert not files.exists()
+        assert installation.tables() == before
+        names = [row["datname"] for row in installation.bench.rows("SELECT datname FROM pg_database")]
+        assert [name for name in names if name.startswith(f"{installation.database}_")] == []
+
+
+def test_what_a_killed_extraction_left_is_no_run_folder_and_is_cleared_away(
+    installation: Installation, tmp_path: Path, other_databases: Callable[[str], str]
+) -> None:
+    installation.document("run-a", 2, "trend-analysis.md", b"# Trends\n")
+    folder = installation.backup()
+    # Such as a mounted volume: it is there, and can't be replaced.
+    files = tmp_path / "volume"
+    (files / ".restoring-1" / "run-z" / "stage2").mkdir(parents=True)
+    (files / ".restoring-1" / "run-z" / "stage2" / "trend-analysis.md").write_text("half")
+    assert list(Scanner(files, Limits(0, 1 << 23)).runs()) == []
+
+    into = other_databases(f"{installation.database}_copy")
+    installation.ops("restore", folder, "--into", into, "--files-to", files)
+
+    assert [path.name for path in files.iterdir()] == ["run-a"]
+    nested = ("--files-to", tmp_path / "x", "--outbox-to", tmp_path / "x" / "y")
+    (installation.settings.home / "outbox").mkdir(parents=True)
+    both = installation.backup()
+    assert "neither inside" in installation.ops("restore", both, "--into", into, *nested, expect=2).stderr
