@@ -18,6 +18,7 @@ from ops.backup.queries import QUERIES
 from ops.backup.verification import Verified, verify
 from ops.dlq.printable import printable
 from ops.dlq.tables import Row, print_rows
+from shared import embedded
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
 from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
@@ -195,7 +196,9 @@ def _verify(to: Path, settings: Settings, *, as_json: bool) -> int:
 
 def _note(verified: list[Verified], settings: Settings) -> None:
     """Have the database remember what was verified, if it is there: backups outlive databases."""
-    if settings.database_url is None:
+    if settings.database_url is None and (
+        settings.redis_url is not None or embedded.status(settings.home) is None
+    ):
         return
     sound = [one.manifest for one in verified if one.is_sound and one.manifest is not None]
 

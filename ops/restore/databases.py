@@ -20,6 +20,8 @@ from shared.settings import Settings
 #: Databases that every server has, to stand in while another one is made or renamed.
 _NEUTRAL: Final = ("postgres", "template1")
 _SWAP_TRIES: Final = 5
+#: The comment of a database that is not what it shall be yet, as SQL.
+_UNFINISHED: Final = "'runferry: a restore is under way'"
 _MOST_NAME_BYTES: Final = 63
 
 
@@ -61,6 +63,23 @@ async def create(connection: asyncpg.Connection, name: str) -> None:
         raise UsageError(f'The database "{name}" was made by somebody else at this moment.') from None
 
 
+async def claim(connection: asyncpg.Connection, name: str) -> None:
+    """Keep other restores in the place of this database away for this session; raises UsageError where one runs."""
+    if not await connection.fetchval(QUERIES["claim"], name):
+        raise UsageError(f'Another restore in the place of the database "{name}" is under way.')
+
+
+async def mark(connection: asyncpg.Connection, name: str, *, unfinished: bool) -> None:
+    """Note at a database that it is being filled, or that it is not any more."""
+    await connection.execute(f"COMMENT ON DATABASE {quoted(name)} IS {_UNFINISHED if unfinished else 'NULL'}")
+
+
+async def clear_unfinished(connection: asyncpg.Connection, prefix: str) -> None:
+    """Drop what killed restores left: databases so marked whose names begin like this; to be called with the claim."""
+    for record in await connection.fetch(QUERIES["unfinished"], prefix, _UNFINISHED.strip("'")):
+        await drop(connection, record["name"])
+
+
 async def drop(connection: asyncpg.Connection, name: str) -> None:
     """Drop a database that was made for the purpose, whoever is in it."""
     await connection.execute(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
@@ -77,6 +96,7 @@ async def swap(connection: asyncpg.Connection, name: str, replacement: str, asid
             async with connection.transaction():
                 await connection.execute(f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(aside)}")
                 await connection.execute(f"ALTER DATABASE {quoted(replacement)} RENAME TO {quoted(name)}")
+                await mark(connection, name, unfinished=False)
         except asyncpg.ObjectInUseError:
             await asyncio.sleep(0)
         else:

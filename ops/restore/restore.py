@@ -143,12 +143,16 @@ async def _target(options: RestoreOptions, address: DatabaseAddress, settings: S
         if options.overwrite is not None:
             if name not in existing:
                 raise UsageError(f'There is no database "{name}" to overwrite; --into {name} makes it.')
+            await databases.claim(connection, name)
             filled = databases.suffixed(name, f"_restoring_{datetime.now(UTC):%Y%m%d%H%M%S}")
+            await databases.clear_unfinished(connection, filled.rpartition("_")[0] + "_")
         else:
             filled = name
         made_here = filled not in existing
         if made_here:
             await databases.create(connection, filled)
+            if filled != name:
+                await databases.mark(connection, filled, unfinished=True)
         try:
             if not made_here:
                 # A restore that was killed leaves an empty one.
@@ -247,6 +251,8 @@ async def _swap(
     if target.filled == target.name:
         return None, None
     if found:
+        async with databases.administration(address, settings) as connection:
+            await databases.mark(connection, target.filled, unfinished=False)
         return None, target.filled
     aside = databases.suffixed(target.name, f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}")
     async with databases.administration(address, settings) as connection:
@@ -279,7 +285,7 @@ async def _extracted(
 
 
 def _appear(extractions: tuple[Extraction | None, ...]) -> str | None:
-    """Have what was extracted appear; the database is in its place by now, so a failure is told and takes nothing back."""
+    """Have it appear; the database is in its place by now, so a failure is told and takes nothing back."""
     try:
         for one in extractions:
             if one is not None:

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -23,6 +24,8 @@ from writing_bench import BROKEN, outputs
 from ops.backup import programs
 from ops.backup.archive import archive_folder
 from ops.backup.programs import Program
+from shared import embedded
+from shared.embedded import EmbeddedServices
 
 
 def test_a_backup_says_what_it_holds(installation: Installation) -> None:
@@ -264,3 +267,15 @@ def _start(installation: Installation, *words: str) -> subprocess.Popen[bytes]:
         env=os.environ | installation.environment,
         stderr=subprocess.DEVNULL,
     )
+
+
+def test_embedded_services_remember_what_was_verified(
+    services: EmbeddedServices, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.migrate("run-a")
+    installation.backup("--no-files")
+    mine = replace(services, database_url=installation.url)
+    monkeypatch.setattr(embedded, "status", lambda home: mine)
+    monkeypatch.setattr(embedded, "start", lambda home: mine)
+    installation.ops("backup", "--to", installation.backups, "--verify", DATABASE_URL="", REDIS_URL="")
+    assert installation.bench.rows("SELECT FROM runferry.backup WHERE verified_at IS NOT NULL") == [{}]

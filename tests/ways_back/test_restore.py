@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from real_workers import until
 from ways_back_bench import Installation, whole_run
 from writing_bench import BROKEN, outputs
 
@@ -253,3 +254,36 @@ def test_what_a_killed_extraction_left_is_no_run_folder_and_is_cleared_away(
     (installation.settings.home / "outbox").mkdir(parents=True)
     both = installation.backup()
     assert "neither inside" in installation.ops("restore", both, "--into", into, *nested, expect=2).stderr
+
+
+def test_a_killed_overwrite_leaves_the_database_as_it_was_and_the_next_one_clears_up(
+    installation: Installation, other_databases: Callable[[str], str]
+) -> None:
+    installation.migrate(*(f"run-{number}" for number in range(10)))
+    folder = installation.backup("--no-files")
+    installation.migrate("run-new")
+    before = installation.tables()
+    prefix = other_databases(f"{installation.database}_")
+
+    def beside() -> list[str]:
+        names = [row["datname"] for row in installation.bench.rows("SELECT datname FROM pg_database")]
+        return [name for name in names if name.startswith(f"{prefix}restoring")]
+
+    restoring = subprocess.Popen(
+        [sys.executable, "-m", "ops.command", "restore", folder, "--overwrite", installation.database],
+        env=os.environ | installation.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: beside() and installation.bench.rows(MARKED), "a database that is being filled")
+    restoring.send_signal(signal.SIGKILL)
+    restoring.wait()
+    assert installation.tables() == before
+    assert len(beside()) == 1
+
+    installation.ops("restore", folder, "--overwrite", installation.database)
+    assert beside() == []
+    assert len(installation.bench.rows('SELECT FROM "Run"')) == 10
+    assert installation.bench.rows(MARKED) == []
+
+
+MARKED = "SELECT FROM pg_database WHERE shobj_description(oid, 'pg_database') LIKE 'runferry: %'"

@@ -35,3 +35,13 @@ SELECT DISTINCT coalesce(nullif(application_name, ''), usename::text, 'unknown')
 FROM pg_catalog.pg_stat_activity
 WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 LIMIT 5;
+
+-- name: claim
+-- Whether this session alone restores in the place of a database; until it ends.
+SELECT pg_try_advisory_lock(hashtextextended('runferry.restore ' || $1::text, 0));
+
+-- name: unfinished
+-- The databases with a prefix whose comment says that they were still being filled.
+SELECT datname::text AS name
+FROM pg_catalog.pg_database
+WHERE starts_with(datname::text, $1::text) AND shobj_description(oid, 'pg_database') = $2::text;
