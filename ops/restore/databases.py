@@ -20,6 +20,8 @@ from shared.settings import Settings
 #: Databases that every server has, to stand in while another one is made or renamed.
 _NEUTRAL: Final = ("postgres", "template1")
 _SWAP_TRIES: Final = 5
+_CLAIM_TRIES: Final = 20
+_CLAIM_PAUSE_S: Final = 0.25
 #: The comment of a database that is not what it shall be yet, as SQL.
 _UNFINISHED: Final = "'runferry: a restore is under way'"
 _MOST_NAME_BYTES: Final = 63
@@ -65,8 +67,12 @@ async def create(connection: asyncpg.Connection, name: str) -> None:
 
 async def claim(connection: asyncpg.Connection, name: str) -> None:
     """Keep other restores in the place of this database away for this session; raises UsageError where one runs."""
-    if not await connection.fetchval(QUERIES["claim"], name):
-        raise UsageError(f'Another restore in the place of the database "{name}" is under way.')
+    for _ in range(_CLAIM_TRIES):
+        if await connection.fetchval(QUERIES["claim"], name):
+            return
+        # The session of one that was just killed lives until the server notices.
+        await asyncio.sleep(_CLAIM_PAUSE_S)
+    raise UsageError(f'Another restore in the place of the database "{name}" is under way.')
 
 
 async def mark(connection: asyncpg.Connection, name: str, *, unfinished: bool) -> None:

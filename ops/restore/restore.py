@@ -78,6 +78,7 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
             aside, left = await _swap(target, found, address, settings)
     except DATABASE_LOST as error:
         raise explain_database(error, address) from error
+    runs, outbox = extractions
     if target.filled != address.database and not found:
         await _tell(manifest, address, settings)
     return Restored(
@@ -86,8 +87,9 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
         found,
         aside,
         left,
-        *(None if one is None else one.files for one in extractions),
-        _appear(extractions),
+        runs.files if runs is not None else None,
+        outbox.files if outbox is not None else None,
+        _appear(runs, outbox),
     )
 
 
@@ -139,15 +141,14 @@ async def _target(options: RestoreOptions, address: DatabaseAddress, settings: S
             "say the one that is meant twice."
         )
     async with databases.administration(address, settings) as connection:
-        existing = await databases.names(connection)
+        filled = name
         if options.overwrite is not None:
-            if name not in existing:
-                raise UsageError(f'There is no database "{name}" to overwrite; --into {name} makes it.')
-            await databases.claim(connection, name)
             filled = databases.suffixed(name, f"_restoring_{datetime.now(UTC):%Y%m%d%H%M%S}")
+            await databases.claim(connection, name)
             await databases.clear_unfinished(connection, filled.rpartition("_")[0] + "_")
-        else:
-            filled = name
+        existing = await databases.names(connection)
+        if options.overwrite is not None and name not in existing:
+            raise UsageError(f'There is no database "{name}" to overwrite; --into {name} makes it.')
         made_here = filled not in existing
         if made_here:
             await databases.create(connection, filled)
@@ -261,9 +262,7 @@ async def _swap(
 
 
 @asynccontextmanager
-async def _extracted(
-    options: RestoreOptions, progress: StepProgress
-) -> AsyncIterator[tuple[Extraction | None, ...]]:
+async def _extracted(options: RestoreOptions, progress: StepProgress) -> AsyncIterator[list[Extraction | None]]:
     """Yield run folders and outbox, extracted and still hidden; where the rest fails they go away."""
     made: list[Extraction | None] = []
     try:
@@ -276,7 +275,7 @@ async def _extracted(
                 continue
             progress.begin(f"{word} to {folder}", unit="files")
             made.append(await asyncio.to_thread(Extraction, options.source / part, folder, progress.update))
-        yield tuple(made)
+        yield made
     except BaseException:
         for one in made:
             if one is not None:
@@ -284,7 +283,7 @@ async def _extracted(
         raise
 
 
-def _appear(extractions: tuple[Extraction | None, ...]) -> str | None:
+def _appear(*extractions: Extraction | None) -> str | None:
     """Have it appear; the database is in its place by now, so a failure is told and takes nothing back."""
     try:
         for one in extractions:

@@ -17,7 +17,7 @@ from writing_bench import outputs, trends
 
 from ops.backup.manifest import NAME, read_manifest
 from ops.export.exporting import Unexportable, _output_of
-from ops.restore.extraction import extract
+from ops.restore.extraction import Extraction
 from producers import StageStore
 from producers.emitter import Emitter
 from producers.stage_store.replacing import replace_output, stage_folder_to_write
@@ -177,7 +177,7 @@ def test_an_archive_writes_nothing_outside_of_its_folder(root: Path, members: li
             tar.addfile(made, io.BytesIO(b"evil"))
     target = root / "extracted"
     with suppress(UsageError):  # or what is hostile is left out
-        extract(archive, target)
+        Extraction(archive, target).appear()
     for path in target.rglob("*"):
         assert Path(os.path.realpath(path)).is_relative_to(target)
         assert path.is_symlink() or path.is_dir() or path.is_file()
