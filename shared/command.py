@@ -123,13 +123,15 @@ def _sentence(error: BaseException, ctx: click.Context) -> str | None:
     while isinstance(cause, BrokerConnectionError):
         cause = cause.__cause__ or cause.__context__
     settings: Settings | None = ctx.meta.get(_SETTINGS)
-    if isinstance(cause, redis.ConnectionError | redis.TimeoutError):
+    if isinstance(cause, redis.ConnectionError | redis.TimeoutError | redis.exceptions.NoPermissionError):
         url = settings.redis_url.get_secret_value() if settings and settings.redis_url else None
         return (
             str(explain_redis(cause, url))
             if url
             else f"The embedded Redis went away: {hide_passwords(str(cause))}"
         )
+    if isinstance(cause, BrokenPipeError):
+        return None  # whoever reads the output went away; click ends quietly
     if isinstance(cause, asyncpg.PostgresConnectionError | asyncpg.AdminShutdownError | ConnectionError) or (
         # asyncpg has this class for the misuse of a connection as well.
         isinstance(cause, asyncpg.InterfaceError) and "connection is closed" in str(cause)

@@ -96,7 +96,10 @@ def explain_redis(error: Exception, url: str) -> RunferryError:
     """Return the sentence for an error of redis-py: SettingsError where only the user can mend it."""
     place = redis_place(url)
     match error:
-        case redis.AuthenticationError() | redis.exceptions.NoPermissionError():
+        case redis.exceptions.NoPermissionError():
+            what = _first_line(error).rstrip(".")
+            return SettingsError(f"Redis at {place} refuses: {what}. Widen this user's ACL; see docs/security.md.")
+        case redis.AuthenticationError():
             return SettingsError(f"Redis at {place} refused the password or user; check both in REDIS_URL.")
         case redis.BusyLoadingError():
             return QueueAway(f"Redis at {place} is loading its data; try again in a moment.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 
 import asyncpg
@@ -85,6 +86,21 @@ def test_a_database_that_goes_away_is_told(error: Exception) -> None:
 
     assert (status, said.partition(":")[0]) == (USAGE, "runferry work")
     assert "was lost while the command ran" in said
+
+
+def test_a_key_that_redis_refuses_is_told() -> None:
+    error = redis.exceptions.NoPermissionError("this user has no permissions to access one of the keys")
+    status, _, said = run(command_raising(error), "work", "--redis-url", "redis://u:s3cret@queue:1/0")
+
+    assert status == USAGE
+    assert "Widen this user's ACL" in said
+    assert "s3cret" not in said
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    status, out, said = run(command_raising(BrokenPipeError(errno.EPIPE, "Broken pipe")), "work")
+
+    assert (status, out, said) == (1, "", "")
 
 
 @pytest.mark.parametrize("error", [ValueError("a fault"), asyncpg.UndefinedTableError("a fault")])

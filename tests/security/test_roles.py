@@ -10,7 +10,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+import redis
 from click.testing import CliRunner
+from pydantic import SecretStr
 from real_workers import Site, until
 
 from benchmarks.tree import generate
@@ -24,6 +26,11 @@ from shared.settings import Phase
 #: The users' names end like this, so that a password is never the same text as a name.
 USERS = {"runferry_worker": "wendy", "runferry_producer": "paul", "runferry_ops": "olga"}
 WORKER, PRODUCER, OPS = ROLES
+#: As docs/security.md has it.
+REDIS_ACL = (
+    *("queue", "on", ">queue's", "resetkeys", "~runferry", "~runferry:*", "resetchannels", "&runferry:*"),
+    *("+@all", "-@admin", "-@dangerous", "+info"),
+)
 
 
 FORBIDDEN = {
@@ -79,14 +86,21 @@ def urls(site: Site) -> Iterator[dict[str, str]]:
         )
     )
     rest = site.database_url.partition("@")[2]
+    site.broker.client.execute_command("ACL", "SETUSER", *REDIS_ACL)
     yield {role: f"postgresql://{user}:{user}'s@{rest}" for role, user in USERS.items()}
     site.stop_workers()
+    site.broker.client.execute_command("ACL", "DELUSER", REDIS_ACL[0])
     site.do("".join(f"DROP OWNED BY {user}; DROP ROLE {user};" for user in USERS.values()))
+
+
+def redis_url_of(site: Site) -> str:
+    """The address of the Redis user with the least rights."""
+    return f"unix://queue:queue's@{site.redis_url.partition('@')[2]}"
 
 
 def run(site: Site, command: Any, url: str, *words: object, status: int = 0) -> Any:
     """Run a command with a role's address, and return what it printed as JSON."""
-    stores = ["--database-url", url, "--redis-url", site.redis_url]
+    stores = ["--database-url", url, "--redis-url", redis_url_of(site)]
     ended = CliRunner(
         env={"RUNFERRY_HOME": str(site.settings.home), "RUNFERRY_ROOT": str(site.settings.root)}
     ).invoke(command, [*map(str, words), *stores, "--json"], catch_exceptions=False)
@@ -120,14 +134,18 @@ def test_every_part_does_its_work_with_the_rights_of_its_role_alone(
     for document in (broken / "stage1").iterdir():
         document.unlink()
     (broken / "stage1" / "inspirations.json").write_text("{")
-    worker = site.start_worker(DATABASE_URL=urls[WORKER])
+    worker = site.start_worker(DATABASE_URL=urls[WORKER], REDIS_URL=redis_url_of(site))
     site.await_workers(worker)
 
     carried = run(site, producer, urls[PRODUCER], "backfill", "--all", "--root", root, "--settle", "0s", "--wait")
     assert carried["dead_lettered"] == 1
     assert carried["applied"] == carried["published"] - 1 > 0
     settings = site.settings.model_copy(
-        update={"database_url": type(site.settings.database_url)(urls[PRODUCER]), "phase": Phase.DB_FIRST}
+        update={
+            "database_url": SecretStr(urls[PRODUCER]),
+            "redis_url": SecretStr(redis_url_of(site)),
+            "phase": Phase.DB_FIRST,
+        }
     )
     with StageStore(settings) as store:
         receipt = store.write("run-of-a-pipeline", 4, {"context.json": '{"brand_id": "b"}'})
@@ -169,6 +187,20 @@ def test_every_part_does_its_work_with_the_rights_of_its_role_alone(
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_is_refused_what_is_not_its_business(site: Site, urls: dict[str, str], role: str) -> None:
     assert [statement for statement in FORBIDDEN[role] if not refused(urls[role], statement)] == []
+
+
+@pytest.mark.usefixtures("urls")
+def test_the_user_of_the_queue_is_refused_what_is_not_its_business(site: Site) -> None:
+    with redis.Redis.from_url(redis_url_of(site)) as client:
+        for words in (
+            ("SET", "other", "x"),
+            ("GET", "other"),
+            ("FLUSHALL",),
+            ("CONFIG", "SET", "save", ""),
+            ("KEYS", "*"),
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*words)
 
 
 def test_a_missing_right_is_a_sentence_of_the_doctor(site: Site, urls: dict[str, str]) -> None:
