@@ -100,16 +100,17 @@ def _redis_state(broker: RunferryBroker, namespace: str) -> RedisState:
     keys = [key for name in dead for key in (name, f"{name}.msgs", f"{name}.evidence")]
     return RedisState(
         info=client.info(),
-        snapshots=_snapshots(client),
+        snapshots=_setting(client, "save"),
+        syncs=_setting(client, "appendfsync"),
         strangers=len({worker.decode() if isinstance(worker, bytes) else worker for worker in beating} - known),
         strange_dead=sum(client.zcount(name, "-inf", f"({_STRANGE_BEFORE_MS}") for name in dead),
         expiring=tuple(key for key in keys if client.ttl(key) >= 0),
     )
 
 
-def _snapshots(client: redis.Redis) -> str | None:
+def _setting(client: redis.Redis, name: str) -> str | None:
     try:
-        return str(client.config_get("save").get("save", ""))
+        return str(client.config_get(name).get(name, ""))
     except redis.ResponseError:
         return None  # managed services keep CONFIG to themselves
 

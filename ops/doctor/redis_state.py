@@ -16,8 +16,9 @@ _FULL: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class RedisState:
-    """What Redis says of itself; `snapshots` is its `save` setting, None where it may not be asked.
+    """What Redis says of itself; `snapshots` is its `save` setting, `syncs` its `appendfsync`.
 
+    Both are None where it may not be asked.
     `strangers` are clients with heartbeats of Dramatiq that are no worker of runferry; `strange_dead` counts dead
     messages that one of those buried; `expiring` names keys of dead messages that expire.
     """
@@ -27,6 +28,7 @@ class RedisState:
     strangers: int
     strange_dead: int
     expiring: tuple[str, ...]
+    syncs: str | None = None
 
 
 def judge_redis(state: RedisState, *, high_water: float) -> Iterator[Finding]:
@@ -35,7 +37,7 @@ def judge_redis(state: RedisState, *, high_water: float) -> Iterator[Finding]:
     yield _role(state.info)
     yield _clients(state.info)
     yield _eviction(state.info)
-    yield _persistence(state.info, state.snapshots)
+    yield _persistence(state.info, state.snapshots, state.syncs)
     yield _memory(state.info, high_water)
     yield _dead_letters(state)
     yield _neighbours(state)
@@ -77,7 +79,7 @@ def _eviction(info: Mapping[str, Any]) -> Finding:
     )
 
 
-def _persistence(info: Mapping[str, Any], snapshots: str | None) -> Finding:
+def _persistence(info: Mapping[str, Any], snapshots: str | None, syncs: str | None) -> Finding:
     name = "persistence"
     appends = bool(int(info.get("aof_enabled", 0)))
     if appends and info.get("aof_last_write_status", "ok") != "ok":
@@ -88,6 +90,11 @@ def _persistence(info: Mapping[str, Any], snapshots: str | None) -> Finding:
             "the append-only file could not be rewritten and grows",
             "Look at Redis' log and the space on its disk.",
         )
+    if appends and syncs == "no":
+        detail = (
+            "the append-only file is never synced: a machine that dies takes half a minute of messages with it"
+        )
+        return warning(name, detail, "CONFIG SET appendfsync everysec, and keep it in redis.conf.")
     if appends:
         return good(name, "is on (append-only file)")
     todo = "CONFIG SET appendonly yes, and keep it in redis.conf."

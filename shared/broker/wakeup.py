@@ -27,6 +27,7 @@ class Wakeups:
         self._events: dict[str, Event] = {}
         self._lock = Lock()
         self._stopped = Event()
+        self._lost = False
         self._thread = Thread(target=self._run, name="runferry-wakeups", daemon=True)
         self._thread.start()
 
@@ -57,7 +58,9 @@ class Wakeups:
             try:
                 self._listen()
             except (redis.RedisError, OSError) as error:
-                _logger.info("Lost the connection for wake-ups, polling meanwhile: %s", error)
+                if not self._lost:
+                    _logger.info("Lost the connection for wake-ups, polling meanwhile: %s", error)
+                self._lost = True
                 self._stopped.wait(_PAUSE_S)
 
     def _listen(self) -> None:
@@ -68,6 +71,8 @@ class Wakeups:
             heard_at = time.monotonic()
             while not self._stopped.is_set():
                 message = subscription.get_message(timeout=_LISTEN_S)
+                # The refusal of a subscription comes as the first answer.
+                self._lost = False
                 if message is not None:
                     heard_at = time.monotonic()
                     channel = message["channel"]

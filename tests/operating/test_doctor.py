@@ -205,6 +205,13 @@ def test_snapshots_alone_are_no_safety(snapshots: str | None, state: State) -> N
     assert finding.state is state
 
 
+def test_an_append_only_file_that_is_never_synced_is_told() -> None:
+    redis_state = RedisState(HEALTHY_INFO, "", 0, 0, (), syncs="no")
+    (finding,) = [found for found in judge_redis(redis_state, high_water=0.6) if found.name == "persistence"]
+    assert finding.state is State.WARNING
+    assert "appendfsync everysec" in finding.todo
+
+
 @pytest.mark.parametrize(
     ("ahead_s", "state"), [(0.5, State.GOOD), (2, State.WARNING), (-2, State.WARNING), (60, State.WRONG)]
 )
