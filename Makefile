@@ -49,7 +49,7 @@ pipeline: $(MADE)
 	@$(BIN)/ops phase show
 
 test: lint
-	@$(ALONE) $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+	@$(ALONE) $(BIN)/pytest --numprocesses auto --dist load --maxschedchunk 4 $(ARGS)
 
 lint: $(MADE)
 	@$(ALONE) $(BIN)/ruff format --check .
@@ -105,6 +105,8 @@ $(MADE): requirements.lock pyproject.toml
 	echo 'Making $(VENV), once: this takes a minute.'; \
 	"$$python" -m venv --clear $(VENV) || { \
 		echo 'This Python makes no environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 2; }
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --require-hashes --no-compile -r requirements.lock
+	@# What pip does with one core; a file that another Python is meant for stays as it is.
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@$(PIP) --no-deps --no-index --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@

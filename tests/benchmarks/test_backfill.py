@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from benchmarks.contenders import CONTENDERS
 from benchmarks.measured_command import REPOSITORY, clean_environment
 
 
+@pytest.mark.long
 def test_the_benchmark_measures_every_contender() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.backfill", "--runs", "12", "--rounds", "1", "--json"],

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from real_workers import Site, until
 from writing_bench import cards, context, inspirations, outputs, trends
 
@@ -33,6 +34,7 @@ def deliveries() -> list[tuple[str, StageOutputsMessage]]:
     return found * 2
 
 
+@pytest.mark.long
 def test_four_processes_at_once_end_in_the_same_rows_as_one_by_one(
     site: Site, site_on: Any, baseline: Any
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_worker_on_an_old_schema_names_the_command_and_ends_with_2(site: Site,
     assert "ops schema apply" in ended.stderr
 
 
+@pytest.mark.long
 def test_everything_from_services_to_rows_in_an_empty_folder(tmp_path: Path, site: Site) -> None:
     """What `make backfill` calls, one after the other, with no URL set."""
     generate(site.settings.root, 2)

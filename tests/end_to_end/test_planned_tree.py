@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
 from real_workers import REPOSITORY, Site
 
 from benchmarks.tree import CARDS, generate, run_id
@@ -42,6 +43,7 @@ def as_the_script_writes(cards: Iterable[Mapping[str, Any]]) -> list[dict[str, A
     return [{**card, **{name: script_section(card[name]) for name in SECTIONS}} for card in cards]
 
 
+@pytest.mark.long
 def test_a_tree_becomes_exactly_its_rows_and_they_equal_what_the_script_writes_where_that_is_right(
     site: Site, baseline: Any
 ) -> None:

@@ -50,6 +50,7 @@ def backfill(database_url: str, redis_url: str, tmp_path: Path) -> Any:
     return call
 
 
+@pytest.mark.long
 def test_a_backfill_ends_as_the_readme_says_and_a_second_one_changes_nothing(backfill: Any, outcomes: Any) -> None:
     outputs = sum(len(stages) for stages in outcomes.values())
     dead = {

@@ -17,6 +17,7 @@ from storm import OwnServices, Plan, Storm, check, plant
 LONG = os.environ.get("FAULTS_LONG") == "1"
 
 
+@pytest.mark.long
 def test_whatever_goes_wrong_everything_arrives_once_and_the_rows_are_those_of_a_calm_run(
     own_site: Callable[[str, Path], Site],
     own_services: OwnServices,

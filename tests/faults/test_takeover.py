@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import asyncpg
 import psutil
+import pytest
 from real_workers import Site, kill, until
 from writing_bench import outputs, trends
 
@@ -46,6 +47,7 @@ def stuck(site: Site) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.long
 def test_an_idle_survivor_takes_over_within_20_s_what_a_killed_worker_held(site: Site) -> None:
     victim = site.start_worker()
     survivor = site.start_worker()
@@ -71,6 +73,7 @@ def test_an_idle_survivor_takes_over_within_20_s_what_a_killed_worker_held(site:
     assert not site.leftovers()
 
 
+@pytest.mark.long
 def test_the_supervisor_replaces_a_process_that_is_killed_and_the_others_go_on(site: Site) -> None:
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "workers.command", "--processes", "2"],

@@ -79,28 +79,45 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
 
 
 class Pipeline:
-    """A process that runs the pipeline many times, four at once."""
+    """A process that runs the pipeline many times, four at once; the next one where the operator is slower than it."""
 
     def __init__(self, site: Site, runs: int) -> None:
         self.lines: list[str] = []
-        arguments = ["--name", "run", "--runs", str(runs), "--parallel", "4", "--pause", "0.2"]
+        self._runs = runs
+        self._site = site
         self._log = site.folder / "pipeline.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "examples.pipeline", *arguments],
-                env=site.environment(RUNFERRY_EMIT_TIMEOUT="1s"),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._ending = threading.Event()
+        self._status = 0
+        self._thread = threading.Thread(target=self._run)
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                self.lines.append(line.strip())
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """End with the process that runs now."""
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        batch = 0
+        while self._status == 0 and not self._ending.is_set():
+            arguments = ["--name", f"run-{batch}", "--runs", str(self._runs), "--parallel", "4", "--pause", "0.2"]
+            batch += 1
+            with (
+                self._log.open("ab") as log,
+                subprocess.Popen(
+                    [sys.executable, "-m", "examples.pipeline", *arguments],
+                    env=self._site.environment(RUNFERRY_EMIT_TIMEOUT="1s"),
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                ) as process,
+            ):
+                assert process.stdout is not None
+                for line in process.stdout:
+                    self.lines.append(line.strip())
+            self._status = process.returncode
 
     def has_run(self, phase: Phase, times: int = RUNS) -> None:
         """Wait until so many more runs ended in a phase."""
@@ -112,10 +129,16 @@ class Pipeline:
 
     def end(self) -> int:
         """Wait for the end, and return how many runs there were."""
-        status = self._process.wait(600)
-        self._reader.join()
-        assert status == 0, self._log.read_text()[-3000:]
+        self.close()
+        assert self._status == 0, self._log.read_text()[-3000:]
         return len(self.lines)
+
+
+@pytest.fixture
+def pipeline(harbour: Harbour) -> Iterator[Pipeline]:
+    made = Pipeline(harbour.site, RUNS * 12)
+    yield made
+    made.close()
 
 
 class Commands:
@@ -153,12 +176,13 @@ class Commands:
         assert site.value('SELECT count(*) FROM "OpportunityCard"') == runs * STAGES
 
 
+@pytest.mark.long
 def test_phases_are_switched_under_a_running_pipeline_while_stores_go_away_and_come_back(
-    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+    harbour: Harbour, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, operator = harbour.site, Commands(harbour.site, monkeypatch)
     site.start_worker(RUNFERRY_HEARTBEAT_TIMEOUT="3s")
-    pipeline = Pipeline(site, RUNS * 12)
+    pipeline.start()
     pipeline.has_run(Phase.DUAL_WRITE)
     harbour.kill(harbour.services.redis.pid, signal.SIGKILL)
     pipeline.has_run(Phase.DUAL_WRITE, 4)

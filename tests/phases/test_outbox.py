@@ -108,6 +108,7 @@ def test_a_redis_that_lost_its_memory_costs_nothing(site: Site, stores: Any) -> 
     assert len(applied(site)) == 5
 
 
+@pytest.mark.long
 def test_what_a_killed_producer_left_is_sent_by_the_next_process_and_by_the_command(
     site: Site, stores: Any, proxy: RedisProxy
 ) -> None:
@@ -240,6 +241,7 @@ def pipelines(site: Site) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.long
 def test_a_producer_killed_at_random_instants_loses_no_output_for_which_write_returned(
     site: Site, stores: Any, pipelines: subprocess.Popen[str]
 ) -> None:

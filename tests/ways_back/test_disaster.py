@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 import redis
 from click.testing import CliRunner
 from ways_back_bench import Installation
@@ -43,6 +44,7 @@ def administer(installation: Installation, statement: str) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.long
 def test_a_destroyed_database_and_an_emptied_redis_come_back_balanced(installation: Installation) -> None:
     for number in range(4):
         write_run(installation, f"run-{number}", "before")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import asyncpg
+import pytest
 import redis
 from ways_back_bench import Installation
 
@@ -31,6 +32,7 @@ def databases(installation: Installation) -> set[str]:
     }
 
 
+@pytest.mark.long
 def test_a_rehearsal_touches_nothing_that_lives_and_clears_up_after_a_killed_one(
     installation: Installation, other_databases: Callable[[str], str]
 ) -> None:

@@ -160,6 +160,7 @@ async def end(connection: asyncpg.Connection) -> dict[str, list[tuple[Any, ...]]
     return {name: [tuple(row) for row in await connection.fetch(query)] for name, query in queries.items()}
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schedules())
 @example(
