@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NewType
+from typing import Any, Final, NewType, cast
 
 from natsort import natsort_keygen
 
@@ -27,6 +27,14 @@ class Document:
 
     name: str
     content: bytes
+    _sha256: Sha256 | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> Sha256:
+        """The hash of its bytes, computed once: manifest and joined Markdown both name it."""
+        if self._sha256 is None:
+            object.__setattr__(self, "_sha256", Sha256(hashlib.sha256(self.content).hexdigest()))
+        return cast(Sha256, self._sha256)
 
 
 def name_fault(name: str) -> str | None:

@@ -24,12 +24,11 @@ from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
 from shared.ids import RunId, parse_run_id
 from shared.mapping import map_output
-from shared.mapping.manifest import manifest_of
 from shared.reasons import Reason
 from shared.rows import MappedOutput
 from workers.deciding import Candidate
 from workers.ordering import authority_of
-from workers.stage_fold import Applicant, template_of
+from workers.stage_fold import Applicant
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,25 +178,15 @@ def _applicant(
     documents: Sequence[Document],
     consignment: Consignment,
 ) -> Applicant:
-    origin = message.replay_of or message.origin
     return Applicant(
+        run_id=run_id,
         candidate=candidate,
         mapped=mapped,
         documents=tuple(documents),
         body=body,
-        template=template_of(
-            run_id=run_id,
-            stage=body.stage,
-            content_sha256=candidate.content_sha256,
-            produced_at=candidate.produced_at,
-            origin=origin,
-            authority=candidate.authority,
-            manifest=manifest_of(documents),
-            facts=mapped.facts,
-            mends=candidate.mended,
-            batch_id=message.batch_id,
-            message_id=consignment.message_id,
-        ),
+        origin=message.replay_of or message.origin,
+        batch_id=message.batch_id,
+        message_id=consignment.message_id,
     )
 
 

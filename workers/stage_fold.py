@@ -13,9 +13,10 @@ from typing import Any
 
 from shared.comparing.adoption import equal_enough_to_adopt
 from shared.comparing.row_hash import row_sha256
-from shared.contract import OutputBody
+from shared.contract import Origin, OutputBody
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage, row_id
+from shared.mapping.manifest import manifest_of
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
 from shared.verdicts import Verdict
 from workers.deciding import Action, Candidate, Decision, decide
@@ -43,11 +44,14 @@ class HeldRow:
 class Applicant:
     """A well-formed output that wants to become rows."""
 
+    run_id: RunId
     candidate: Candidate
     mapped: MappedOutput
     documents: tuple[Document, ...]
     body: OutputBody  # as it came: what a dead letter keeps, should PostgreSQL refuse the rows
-    template: LedgerEntry  # what the ledger would hold if it were applied; without the rows
+    origin: Origin
+    batch_id: str
+    message_id: str
 
 
 @dataclass(slots=True)
@@ -109,14 +113,21 @@ class StageFold:
         candidate = applicant.candidate
         entry = self.entry
         self.kept_documents = applicant.mapped.kept_documents
-        self.entry = replace(
-            applicant.template,
-            authority=decision.authority,
+        self.entry = LedgerEntry(
+            run_id=applicant.run_id,
+            stage=self.stage,
+            content_sha256=candidate.content_sha256,
             produced_at=decision.produced_at or candidate.produced_at,
+            origin=applicant.origin,
+            authority=decision.authority,
+            manifest=manifest_of(applicant.documents),
             gaps=tuple(gaps),
+            facts=applicant.mapped.facts,
             mends=(entry.mends if entry else frozenset()) | candidate.mended,
             settled=(entry.settled if entry else frozenset()) - {candidate.content_sha256},
             written=tuple(written),
+            batch_id=applicant.batch_id,
+            message_id=applicant.message_id,
             times_applied=(entry.times_applied if entry else 0) + 1,
         )
         return tuple(gaps)
@@ -177,19 +188,28 @@ class StageFold:
 
     def _settle(self, applicant: Applicant) -> None:
         """A person preferred the rows: remember the hash, so that it is no conflict any more."""
-        sha256 = applicant.candidate.content_sha256
-        entry = self.entry or replace(
-            applicant.template,
+        candidate = applicant.candidate
+        entry = self.entry or LedgerEntry(
+            run_id=applicant.run_id,
+            stage=self.stage,
             content_sha256=Sha256(""),
-            produced_at=datetime.fromtimestamp(0, tz=applicant.candidate.produced_at.tzinfo),
+            produced_at=datetime.fromtimestamp(0, tz=candidate.produced_at.tzinfo),
+            origin=applicant.origin,
             authority=Authority.ADOPTED,
             manifest=(),
+            gaps=(),
+            facts=applicant.mapped.facts,
+            mends=candidate.mended,
+            settled=frozenset(),
             written=tuple(
                 WrittenRow(key, row.id, RowOperation.ADOPTED, row_sha256(_read(row)))
                 for key, row in self.rows.items()
             ),
+            batch_id=applicant.batch_id,
+            message_id=applicant.message_id,
+            times_applied=0,
         )
-        self.entry = replace(entry, settled=entry.settled | {sha256})
+        self.entry = replace(entry, settled=entry.settled | {candidate.content_sha256})
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +296,3 @@ def changed_rows(
 
 def _name_of(key: RowKey) -> str:
     return f"card {key.number}" if key.table is Table.OPPORTUNITY_CARD else f"the row of {key.table.value}"
-
-
-def template_of(**values: Any) -> LedgerEntry:
-    """Return a ledger entry whose rows are not written yet; takes the fields of LedgerEntry that an output knows."""
-    return LedgerEntry(written=(), times_applied=0, settled=frozenset(), gaps=(), **values)

@@ -21,6 +21,7 @@ from shared.formats.limits import (
     MAX_EXPONENT,
     MAX_JSON_DEPTH,
 )
+from shared.formats.plain_json import read_plain_json
 from shared.formats.text import BYTE_ORDER_MARK, decode, place_at
 from shared.reasons import Reason
 
@@ -62,26 +63,33 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
     decoded = decode(document)
     text = decoded.removeprefix(BYTE_ORDER_MARK)
     reading = _Reading(exact=len(text) == len(decoded))
-    try:
-        value = reading.decoder().decode(text)
-    except _NotFiniteError:
-        _raise_not_finite(document.name, text)
-    except JSONDecodeError as error:
-        raise Malformed(
-            Reason.NOT_JSON,
-            f"{document.name} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.",
-            place_at(document.name, text, error.pos),
-        ) from None
-    except RecursionError:
-        _raise_too_deep(document.name, text)
+    value = read_plain_json(text)
+    if value is None:
+        value = _read_carefully(document.name, text, reading)
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_too_deep(value):
         _raise_too_deep(document.name, text)
     if stored:
         if reading.beyond_numeric:
             _raise_out_of_range(document.name, text)
-        if any(suspect in text for suspect in _SUSPECT_ESCAPES):
+        if "\\u" in text and any(suspect in text for suspect in _SUSPECT_ESCAPES):
             _refuse_unstorable_escapes(document.name, text)
     return JsonText(document.name, text, value, reading.exact)
+
+
+def _read_carefully(name: str, text: str, reading: _Reading) -> Any:
+    """Return the value of a JSON text, and note in `reading` what the value doesn't show; raises Malformed."""
+    try:
+        return reading.decoder().decode(text)
+    except _NotFiniteError:
+        _raise_not_finite(name, text)
+    except JSONDecodeError as error:
+        raise Malformed(
+            Reason.NOT_JSON,
+            f"{name} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.",
+            place_at(name, text, error.pos),
+        ) from None
+    except RecursionError:
+        _raise_too_deep(name, text)
 
 
 def fits_numeric(literal: str) -> bool:

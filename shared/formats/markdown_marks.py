@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from pyromark import Markdown, Options
@@ -30,6 +31,13 @@ _LABEL_END: Final = re.compile(rb"[ \t]*(?::|\xef\xbc\x9a|\xe2\x80\x93|\xe2\x80\
 _SPACES: Final = re.compile(rb"[ \t]*")
 _LINE_END: Final = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 _FENCES: Final = ("```", "~~~")
+#: What may take the lines that follow into itself, or make a line or a blank end elsewhere.
+_MAY_HIDE: Final = (b"```", b"~~~", b"<", b"\r", b"\x0b", b"\x0c", b"\xef\xbb\xbf")
+#: A rule, the underline of a heading, or a heading that is indented.
+_OTHER_MARK: Final = re.compile(rb"\n(?: {0,3}[-=_*][-=_* \t]*(?:\n|\Z)| {1,3}#)")
+_HASH_LINE: Final = re.compile(rb"\n#[^\n]*")
+_MAX_LINE_BYTES: Final = 256
+_LINE_FEED: Final = 0x0A
 _MARKDOWN_FENCES: Final = frozenset({"", "md", "markdown"})
 
 
@@ -53,6 +61,41 @@ class MarkedText:
 
 def mark(text: str) -> MarkedText:
     """Return the text with its headings and rules, in the order in which they stand."""
+    source = text.encode()
+    headings = _obvious_headings(source)
+    return _parsed(text, source) if headings is None else MarkedText(source, headings, frozenset())
+
+
+def _obvious_headings(source: bytes) -> list[Mark] | None:
+    """Return the headings of a text in which nothing but lines that begin with `#` can be a mark; None for others.
+
+    Most cards are like that, and the events of a whole text cost ten times as much. Behind a blank line, in a text
+    without fences and HTML, a line that begins with `#` always begins a block of its own (CommonMark 0.31, 4.2), and
+    what it says depends on no other line but for the targets of links. The parser reads it all the same.
+    """
+    lines = b"\n" + source  # so that every line stands behind a line feed, the first one too
+    if any(hidden in source for hidden in _MAY_HIDE) or _OTHER_MARK.search(lines):
+        return None
+    headings: list[Mark] = []
+    for found in _HASH_LINE.finditer(lines):
+        start, end = found.start(), found.end()  # in `source`, with the line feed at its end
+        line = source[start:end]
+        if len(line) > _MAX_LINE_BYTES or b"[" in line or (start > 1 and source[start - 2] != _LINE_FEED):
+            return None
+        heading = _heading_of(line)
+        if heading is not None:
+            headings.append(Mark(heading[0], start, min(end, len(source)), heading[1]))
+    return headings
+
+
+@lru_cache(maxsize=4096)
+def _heading_of(line: bytes) -> tuple[int, str] | None:
+    """Return level and plain text of the heading that a line is by itself; None where it is none."""
+    marks = _parsed(line.decode(), line).headings
+    return (marks[0].level, marks[0].text) if marks else None
+
+
+def _parsed(text: str, source: bytes) -> MarkedText:
     headings: list[Mark] = []
     rules: list[int] = []
     containers = 0
@@ -84,7 +127,7 @@ def mark(text: str) -> MarkedText:
                     containers -= 1
         elif parts is not None:
             parts.extend(text for kind, text in event.items() if kind != "InlineHtml" or text[:4] != "<!--")
-    return MarkedText(text.encode(), headings, frozenset(rules))
+    return MarkedText(source, headings, frozenset(rules))
 
 
 class Label(NamedTuple):

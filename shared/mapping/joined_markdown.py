@@ -53,8 +53,8 @@ def split(text: str, names: Sequence[str]) -> tuple[Document, ...]:
 
 def _header(document: Document) -> bytes:
     name = quote(document.name, safe="", errors="surrogatepass")
-    size, sha256 = len(document.content), sha256_of(document.content)
-    return f'<!-- runferry document="{name}" bytes={size} sha256={sha256} -->\n'.encode()
+    size = len(document.content)
+    return f'<!-- runferry document="{name}" bytes={size} sha256={document.sha256} -->\n'.encode()
 
 
 def _next(joined: bytes, start: int) -> tuple[Document, int]:

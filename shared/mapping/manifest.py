@@ -34,7 +34,7 @@ class ManifestEntry:
 def manifest_of(documents: Iterable[Document]) -> tuple[ManifestEntry, ...]:
     """Return the manifest of `documents`, in natural order of their names."""
     return tuple(
-        ManifestEntry(document.name, len(document.content), sha256_of(document.content))
+        ManifestEntry(document.name, len(document.content), document.sha256)
         for document in in_natural_order(documents)
     )
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from shared.database_url import DatabaseAddress
 from shared.documents import Document
 from shared.errors import Malformed
+from shared.formats import json_text
 from shared.formats.json_text import fits_numeric, parse_json
 from shared.formats.limits import MAX_JSON_DEPTH
+from shared.formats.plain_json import read_plain_json
 from shared.reasons import Reason
 
 
@@ -169,6 +171,37 @@ def test_all_that_json_can_say_and_postgresql_can_store_passes(value: object, en
         assert fault(text).reason is Reason.UNSTORABLE_TEXT
     else:
         assert parse(text).value == value
+
+
+def _containers(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Objects, with the same few keys again and again, and lists, of texts that may be JSON."""
+    keys = st.sampled_from(['"a"', '"b" ', '"\\u0061"', '"a\\""'])
+    pairs = st.lists(st.tuples(keys, children).map(":".join), max_size=3)
+    return pairs.map(lambda found: "{" + ",".join(found) + "}") | st.lists(children, max_size=3).map(
+        lambda found: "[" + ",".join(found) + "]"
+    )
+
+
+#: What makes a value differ from what its text says, or a quote from the end of a string.
+_TOKENS = st.sampled_from(
+    [
+        "{", "}", "[", "]", ",", ":", '"', '"a"', '"a":', '"a" :', '"b":', '"a":1,', '"a":1', "0", "-0", "1",
+        "-0.0", "1.5", "1e5", "123456789012345678901",
+        "true", "null", '"\\""', '"\\\\"', '"\\u0061":', '"\\u0022"', '"\\u0000"', '"\\ud800"', '": "',
+        '"x:\\":-0"', " ", "\n", "NaN", "é",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(st.lists(_TOKENS, max_size=14).map("".join) | st.recursive(_TOKENS, _containers, max_leaves=8))
+def test_what_is_read_plainly_says_what_the_careful_reader_finds(text: str) -> None:
+    plain = read_plain_json(text)
+    if plain is not None:
+        reading = json_text._Reading(exact=True)
+        assert repr(json_text._read_carefully("a.json", text, reading)) == repr(plain)
+        assert reading.exact
+        assert not reading.beyond_numeric
 
 
 @given(st.text(alphabet='{}[]",:\\u0de8 \n1-.e', max_size=40))
