@@ -13,7 +13,6 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from producers.database_thread import DatabaseThread
 from producers.live_queue import LiveQueue
 from producers.outbox.flusher import Flusher, Round
-from producers.outbox.metrics import exposition
 from producers.outbox.outbox import Outbox
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
 from shared.durations import Duration
@@ -84,6 +83,8 @@ def metrics(settings: Settings, *, file: Path | None) -> int:
       producer outbox metrics
       producer outbox metrics --to /var/lib/node_exporter/runferry.prom      (each minute, by cron)
     """
+    from producers.outbox.metrics import exposition  # the exporter's library costs every other command its start
+
     text = exposition(Outbox(settings.home, settings.outbox_max_bytes).usage(), settings.outbox_max_bytes)
     if file is None:
         click.echo(text, nl=False)
