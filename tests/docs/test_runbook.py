@@ -200,6 +200,7 @@ def place(
     found.close()
 
 
+@pytest.mark.long
 def test_the_runbook_can_be_walked_from_its_first_command_to_its_last(place: Place) -> None:
     assert len(STEPS) > 50
     where = ("", 0)
