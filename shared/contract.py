@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, m
 from pydantic.functional_validators import AfterValidator
 
 from shared.documents import Document, Sha256, content_sha256
+from shared.formats.text import is_storable
 from shared.ids import Stage
 
 SCHEMA_VERSION: Final = 1
@@ -42,7 +43,15 @@ def _is_utc(moment: datetime) -> datetime:
     return moment
 
 
+def _is_storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("must be text that PostgreSQL can store")
+    return text
+
+
 Utc = Annotated[AwareDatetime, AfterValidator(_is_utc)]
+#: A name of something, which is kept in indexes.
+Label = Annotated[str, Field(max_length=255), AfterValidator(_is_storable)]
 Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -130,7 +139,7 @@ class Hints(_Frozen):
 class _Envelope(_Frozen):
     schema_version: Literal[1] = SCHEMA_VERSION
     run_id: str
-    publisher: str
+    publisher: Label
     published_at: Utc
 
 
@@ -141,7 +150,7 @@ class StageOutputsMessage(_Envelope):
     origin: Origin
     #: Whose output a replay sends again, so that its time is worth what it was worth at first.
     replay_of: Origin | None = None
-    batch_id: str
+    batch_id: Label
     wants_receipt: bool = False
     prefer: Prefer | None = None
     outputs: Annotated[tuple[OutputBody, ...], Field(min_length=1)]

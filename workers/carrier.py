@@ -14,6 +14,7 @@ import structlog
 from shared.broker.handback import HandBack
 from shared.dead_letters.evidence import evidence_of
 from shared.dead_letters.fingerprint import fingerprint
+from shared.dead_letters.storable import storable_label
 from shared.errors import Malformed
 from shared.reasons import Reason
 from shared.settings import Settings
@@ -56,7 +57,7 @@ class Carrier:
         Returning means: its rows, or the dead letters of its bad outputs, are committed. Raises HandBack where the
         message must wait in the queue, and whatever failed where it shall be tried again.
         """
-        consignment = Consignment(message_id, queue, attempts, self._now(), first_failed_at)
+        consignment = Consignment(storable_label(message_id), queue, attempts, self._now(), first_failed_at)
         waited = 0
         while True:
             try:

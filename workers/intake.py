@@ -20,6 +20,7 @@ from shared.contract import (
 )
 from shared.dead_letters.evidence import letter_of_bytes, letter_of_output
 from shared.dead_letters.letter import DeadLetter, Delivery, Evidence
+from shared.dead_letters.storable import storable_label
 from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
 from shared.ids import RunId, parse_run_id
@@ -200,7 +201,7 @@ def whole_message(wire: Mapping[str, Any], consignment: Consignment, evidence: E
         run_id=run_id,
         origin=_text(wire.get("origin")),
     )
-    return Undeliverable((letter,), run_id, _text(wire.get("batch_id")), consignment, None)
+    return Undeliverable((letter,), letter.run_id, storable_label(_text(wire.get("batch_id"))), consignment, None)
 
 
 def _not_of_the_contract(

@@ -17,7 +17,7 @@ from shared import __version__
 from shared.contract import Origin, OutputBody, StageOutputsMessage
 from shared.dead_letters.fingerprint import fingerprint
 from shared.dead_letters.letter import DeadLetter, Delivery, Evidence, WorkerIdentity
-from shared.dead_letters.storable import storable_text
+from shared.dead_letters.storable import storable_label, storable_text
 from shared.documents import Sha256, content_sha256
 from shared.errors import Malformed, Place
 from shared.ids import RunId
@@ -73,7 +73,7 @@ def letter_of_output(
     if output.mends is not None:
         envelope["mends"] = output.mends
     return DeadLetter(
-        run_id=RunId(storable_text(message.run_id)),
+        run_id=RunId(storable_label(message.run_id)),
         stage=output.stage.value,
         content_sha256=_identity_hash(output, evidence.reason, payload),
         evidence=evidence,
@@ -100,7 +100,7 @@ def letter_of_bytes(
 ) -> DeadLetter:
     """Return the dead letter of bytes that are no message of the contract; what they did not say stays empty."""
     return DeadLetter(
-        run_id=RunId(storable_text(run_id)),
+        run_id=RunId(storable_label(run_id)),
         stage=stage,
         content_sha256=Sha256(hashlib.sha256(payload).hexdigest()),
         evidence=evidence,

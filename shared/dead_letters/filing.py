@@ -14,7 +14,7 @@ from shared.broker.delivery import Undecodable, read_message
 from shared.contract import StageOutputsMessage, message_adapter
 from shared.dead_letters.evidence import letter_of_bytes, letter_of_output, this_worker
 from shared.dead_letters.letter import DeadLetter, Delivery, Evidence, WorkerIdentity
-from shared.dead_letters.storable import storable_text
+from shared.dead_letters.storable import storable_label, storable_text
 from shared.reasons import Reason
 
 _DEAD_LETTERED: Final = "dead_lettered"
@@ -117,8 +117,8 @@ def _worker(dead: DeadMessage) -> WorkerIdentity:
 def _delivery(dead: DeadMessage, message_id: str, batch_id: str) -> Delivery:
     found = dead.evidence
     return Delivery(
-        batch_id=storable_text(batch_id),
-        message_id=storable_text(message_id),
+        batch_id=storable_label(batch_id),
+        message_id=storable_label(message_id),
         queue=dead.queue,
         attempts=1 if found is None else found.attempts,
         first_failed_at=dead.died_at if found is None else _moment(found.first_failed_at, dead.died_at),

@@ -14,7 +14,7 @@ import asyncpg
 
 from shared.dead_letters.evidence import this_worker
 from shared.dead_letters.letter import DeadLetter
-from shared.dead_letters.storable import storable_json, storable_text
+from shared.dead_letters.storable import storable_json, storable_label, storable_text
 from shared.documents import Sha256
 from shared.ids import RunId, Stage
 from shared.sql import load_queries
@@ -120,8 +120,8 @@ def _record_row(letter: DeadLetter, seen: int) -> tuple[Any, ...]:
         worker.version,
         letter.origin,
         letter.produced_at,
-        storable_text(delivery.batch_id),
-        storable_text(delivery.message_id),
+        storable_label(delivery.batch_id),
+        storable_label(delivery.message_id),
         delivery.queue,
         storable_json(dict(letter.envelope)),
         letter.payload,

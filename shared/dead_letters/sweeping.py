@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
@@ -14,8 +15,12 @@ from shared.dead_letters.filing import Filing, filing_of
 from shared.dead_letters.recording import record
 from shared.sql import load_queries
 
+_logger = logging.getLogger(__name__)
+
 _QUERIES: Final = load_queries("shared.dead_letters")
 
+#: What PostgreSQL raises for values that it can't hold.
+_REFUSED: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 #: Read at a time; each may be as large as a message may be.
 _PORTION: Final = 20
 
@@ -35,9 +40,21 @@ async def sweep(connection: asyncpg.Connection, broker: DeadQueue, queues: Itera
     """
     filed = 0
     for queue in queues:
-        while dead := await asyncio.to_thread(broker.dead_messages, queue, limit=_PORTION):
-            filed += await _file(connection, [filing_of(message) for message in dead])
-            await asyncio.to_thread(broker.forget_dead, queue, dead)
+        left = 0
+        while dead := await asyncio.to_thread(broker.dead_messages, queue, offset=left, limit=_PORTION):
+            try:
+                filed += await _file(connection, [filing_of(message) for message in dead])
+                await asyncio.to_thread(broker.forget_dead, queue, dead)
+            except _REFUSED:
+                for message in dead:
+                    # One that PostgreSQL refuses stays where it is, and holds no other back.
+                    try:
+                        filed += await _file(connection, [filing_of(message)])
+                    except _REFUSED as error:
+                        left += 1
+                        _logger.error("Can't file the dead message %s: %s", message.redis_message_id, error)  # noqa: TRY400
+                    else:
+                        await asyncio.to_thread(broker.forget_dead, queue, [message])
     return filed
 
 

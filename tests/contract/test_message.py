@@ -37,6 +37,8 @@ contents = st.one_of(
     st.binary(max_size=60), st.text(max_size=30).map(lambda text: text.encode("utf-8", "replace"))
 )
 documents = st.builds(Document, names, contents)
+#: What is kept in indexes holds no U+0000.
+labels = names.filter(lambda name: "\0" not in name)
 texts = st.one_of(st.none(), names)
 stages = st.sampled_from(Stage)
 
@@ -67,23 +69,23 @@ hints = st.builds(
 stage_outputs = st.builds(
     StageOutputsMessage,
     run_id=names,
-    publisher=names,
+    publisher=labels,
     published_at=moments,
     origin=st.sampled_from(Origin),
     replay_of=st.one_of(st.none(), st.sampled_from(Origin)),
-    batch_id=names,
+    batch_id=labels,
     wants_receipt=st.booleans(),
     prefer=st.one_of(st.none(), st.sampled_from(Prefer)),
     outputs=st.lists(outputs, min_size=1, max_size=3).map(tuple),
     hints=hints,
 )
 started = st.builds(
-    RunStarted, run_id=names, publisher=names, published_at=moments, occurred_at=moments, hints=hints
+    RunStarted, run_id=names, publisher=labels, published_at=moments, occurred_at=moments, hints=hints
 )
 failed = st.builds(
     RunFailed,
     run_id=names,
-    publisher=names,
+    publisher=labels,
     published_at=moments,
     occurred_at=moments,
     error=names,

@@ -128,3 +128,26 @@ def test_two_sweeps_at_once_file_each_message_once(letters, letter, broker, data
 
     assert sum(asyncio.run(both())) == 30
     assert {row["seen"] for row in letters.all()} == {1}
+
+
+def test_a_dead_message_that_postgresql_refuses_stays_and_holds_no_other_back(
+    letters, letter, broker, monkeypatch
+):
+    monkeypatch.setattr("shared.dead_letters.filing.storable_label", lambda text: text)
+    refused = outputs_message(letter).copy(
+        message_id="".join(chr(0x4E00 + number % 20_000) for number in range(9_000))
+    )
+    bury(broker, refused.encode(), redis_message_id="r-0")
+    for number in range(1, 4):
+        bury(
+            broker, outputs_message(letter).copy(message_id=f"m-{number}").encode(), redis_message_id=f"r-{number}"
+        )
+
+    swept(letters, broker)
+
+    filed = {row["message_id"] for row in letters.fetch("SELECT message_id FROM runferry.delivery")}
+    assert filed == {"m-1", "m-2", "m-3"}
+    assert broker.depths()[queues.BACKFILL].dead == 1
+    monkeypatch.undo()
+    swept(letters, broker)
+    assert broker.depths()[queues.BACKFILL].dead == 0
