@@ -152,7 +152,10 @@ class _Archiver:
             info = _info_of(name, status)
             content = b""
             if stat.S_ISLNK(status.st_mode):
-                info.linkname = str(path.readlink())
+                if (leads_to := _link(path)) is None:
+                    changed.append(name)
+                    continue
+                info.linkname = leads_to
             else:
                 try:
                     content = _content(path)
@@ -179,7 +182,10 @@ class _Archiver:
         for path, name, status in self._files(below, folder):
             info = _info_of(name, status)
             if stat.S_ISLNK(status.st_mode):
-                info.linkname = str(path.readlink())
+                if (leads_to := _link(path)) is None:
+                    self._archived.changed.append(printable(name))
+                    continue
+                info.linkname = leads_to
                 self._tar.addfile(info)
                 continue
             try:
@@ -255,6 +261,14 @@ def _info_of(name: str, status: os.stat_result) -> tarfile.TarInfo:
 def _content(path: Path) -> bytes:
     with open(os.open(path, _OPEN), "rb") as file:  # noqa: PTH123 - a descriptor that follows no link
         return file.read()
+
+
+def _link(path: Path) -> str | None:
+    """Return where a link leads; None where it is none any more."""
+    try:
+        return str(path.readlink())
+    except OSError:
+        return None
 
 
 def _is_same(path: Path, before: os.stat_result) -> bool:

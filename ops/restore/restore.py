@@ -104,7 +104,9 @@ def _verified(source: Path, progress: StepProgress) -> Manifest:
 
     verified = verify(source, took)
     if verified.faults or verified.manifest is None:
-        raise UsageError(f"{source} can't be relied on, and nothing was changed: {'; '.join(verified.faults)}.")
+        raise UsageError(
+            f"{source} can't be relied on, and nothing was changed: {'; '.join(verified.faults).rstrip('.')}."
+        )
     return verified.manifest
 
 
@@ -126,7 +128,7 @@ def _check_folders(options: RestoreOptions, manifest: Manifest) -> None:
 @asynccontextmanager
 async def _target(options: RestoreOptions, address: DatabaseAddress, settings: Settings) -> AsyncIterator[_Target]:
     """Yield the database to fill; one that was made for it goes away where it could not be filled."""
-    name = options.into or options.overwrite
+    name = options.into if options.into is not None else options.overwrite
     if name is None:
         connection = await connect(address, settings)
         try:

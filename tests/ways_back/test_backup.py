@@ -158,6 +158,22 @@ def test_documents_that_change_meanwhile_are_archived_whole_or_named(tmp_path: P
     assert all(name in named or name.rpartition("/")[0] in named for name in missing)
 
 
+def test_a_link_that_goes_meanwhile_takes_nothing_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "root" / "run-a"
+    (folder / "stage1").mkdir(parents=True)
+    (folder / "stage1" / "a.md").write_text("a")
+    (folder / "beside.md").write_text("b")
+    (folder / "link").symlink_to("beside.md")
+
+    def gone(path: Path) -> Path:
+        path.unlink(missing_ok=True)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "readlink", gone)
+    archived = archive_folder(tmp_path / "root", tmp_path / "runs.tar.gz")
+    assert (archived.files, archived.folders) == (2, 3)
+
+
 def test_the_password_is_in_no_process_list(installation: Installation) -> None:
     installation.migrate("run-a")
     password = installation.url.split(":")[2].split("@")[0]

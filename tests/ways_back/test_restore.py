@@ -205,6 +205,18 @@ def test_the_outbox_is_saved_and_comes_back(installation: Installation, tmp_path
 def test_a_folder_that_is_no_backup_is_told_so(installation: Installation) -> None:
     ended = installation.ops("restore", installation.folder, "--into", "never", expect=2)
     assert "is no backup" in ended.stderr
+    assert ".." not in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--into", "--overwrite"])
+def test_an_empty_name_is_not_taken_for_none(
+    installation: Installation, empty_database_url: str, option: str
+) -> None:
+    installation.migrate("run-a")
+    folder = installation.backup("--no-files")
+    installation.ops("restore", folder, option, "", expect=2, DATABASE_URL=empty_database_url)
+    restored = installation.on(DatabaseAddress.parse(empty_database_url).database)
+    assert restored.rows("SELECT to_regclass('runferry.ledger') AS there") == [{"there": None}]
 
 
 def test_files_that_can_not_be_extracted_leave_neither_a_database_nor_half_a_folder(
