@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ops.backup.progress import StepProgress
+from ops.dlq.asking import interruptible
 from ops.emergency_rollback.emergency import EmergencyOptions, Emptied, run_emergency_rollback
 from ops.emergency_rollback.losses import Losses
 from ops.rollback.command import BACKUPS
@@ -93,7 +94,13 @@ def emergency_rollback(
             raise UsageError(
                 f"There is no terminal to ask at: add --confirm {losses.database}. Nothing was changed."
             )
-        return bool(click.prompt(f"Type {_YES} to go on", default="no", show_default=False, err=True) == _YES)
+        try:
+            with interruptible():
+                typed = click.prompt(f"Type {_YES} to go on", default="no", show_default=False, err=True)
+        except click.Abort:
+            click.echo(err=True)
+            return False
+        return bool(typed == _YES)
 
     # Without a bar: a question is asked in between.
     done = asyncio.run(run_emergency_rollback(options, settings, StepProgress(), confirmed))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +72,35 @@ def test_without_a_word_nothing_happens(installation: Installation) -> None:
     assert "Nothing was changed" in installation.ops("emergency-rollback", "--confirm", "other", expect=2).stderr
     assert installation.tables() == before
     assert installation.bench.rows("SELECT count(*) AS n FROM runferry.phase_change") == [{"n": 0}]
+
+
+@pytest.mark.parametrize("answer", ["yes\n", "Ctrl-C", "YES\n"])
+def test_at_a_terminal_nothing_but_the_word_in_capitals_empties(installation: Installation, answer: str) -> None:
+    filled(installation)
+    before = installation.tables()
+    terminal, end = pty.openpty()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "ops.command", "emergency-rollback"],
+        env=os.environ | installation.environment,
+        stdin=end,
+        stdout=end,
+        stderr=end,
+    )
+    os.close(end)
+    shown = b""
+    with contextlib.closing(os.fdopen(terminal, "r+b", buffering=0)) as screen:
+        while b"Type YES" not in shown:
+            shown += screen.read(4096)
+        if answer == "Ctrl-C":
+            asking.send_signal(signal.SIGINT)
+        else:
+            screen.write(answer.encode())
+        with contextlib.suppress(OSError):  # its end
+            while read := screen.read(4096):
+                shown += read
+    assert asking.wait(60) == (0 if answer == "YES\n" else 1), shown.decode()
+    assert (b"Nothing was changed." in shown) == (answer != "YES\n")
+    assert (installation.tables() == before) == (answer != "YES\n")
 
 
 def test_keep_users_spares_everybody_but_runferrys_own(installation: Installation) -> None:
