@@ -19,6 +19,7 @@ from ops.emergency_rollback.stopping import Stopped, stop_publishing
 from ops.schema.refusals import explained_refusals
 from ops.schema.reversion import Reverted
 from shared.database import connect
+from shared.errors import RunferryError
 from shared.settings import Settings
 from shared.stores import Stores, resolve_stores
 
@@ -64,11 +65,19 @@ async def run_emergency_rollback(
             stopped = await stop_publishing(
                 connection, settings, stores.redis_url, has_runferry=losses.has_runferry
             )
-        made = None
-        if options.backup_to is not None:
-            made = await make_backup(BackupOptions(options.backup_to, None), settings, progress)
-        progress.note("Emptying the tables and taking away runferry's schema.")
-        reverted = await empty(connection, losses, keep_users=options.keep_users)
+        try:
+            made = None
+            if options.backup_to is not None:
+                made = await make_backup(BackupOptions(options.backup_to, None), settings, progress)
+            progress.note("Emptying the tables and taking away runferry's schema.")
+            reverted = await empty(connection, losses, keep_users=options.keep_users)
+        except RunferryError:
+            progress.note(
+                "Nothing was emptied, but publishing is stopped: the phase is files-only, and all queues are held. "
+                "Mend what follows and run this again, or go on as before with `ops phase set dual-write` and "
+                "`ops resume`."
+            )
+            raise
     finally:
         if not connection.is_closed():
             connection.terminate()

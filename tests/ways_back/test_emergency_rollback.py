@@ -142,7 +142,8 @@ def test_a_backup_that_fails_stops_it_before_anything_is_lost(installation: Inst
     before = installation.tables()
     (installation.folder / "file").write_text("in the way")
     words = ("emergency-rollback", "--confirm", installation.database)
-    installation.ops(*words, "--backup-to", installation.folder / "file" / "backups", expect=2)
+    ended = installation.ops(*words, "--backup-to", installation.folder / "file" / "backups", expect=2)
+    assert "Nothing was emptied, but publishing is stopped" in ended.stderr
     assert installation.tables() == before
 
 
