@@ -127,19 +127,19 @@ def entry_of(record: Mapping[str, Any]) -> LedgerEntry:
     """Return the entry that a row of `runferry.ledger` holds."""
     return LedgerEntry(
         run_id=RunId(record["run_id"]),
-        stage=Stage(record["stage"]),
+        stage=_STAGES[record["stage"]],
         content_sha256=Sha256(record["content_sha256"]),
         produced_at=record["produced_at"],
-        origin=Origin(record["origin"]),
+        origin=_ORIGINS[record["origin"]],
         authority=Authority(record["authority"]),
         manifest=tuple(
-            ManifestEntry(m["name"], m["size"], Sha256(m["sha256"])) for m in orjson.loads(record["manifest"])
+            [ManifestEntry(m["name"], m["size"], Sha256(m["sha256"])) for m in orjson.loads(record["manifest"])]
         ),
         gaps=tuple(orjson.loads(record["gaps"])),
         facts=_facts_of(orjson.loads(record["facts"])),
-        mends=frozenset(Sha256(sha) for sha in record["mends"]),
-        settled=frozenset(Sha256(sha) for sha in record["settled"]),
-        written=tuple(_written_of(row) for row in orjson.loads(record["rows_written"])),
+        mends=frozenset(record["mends"]),
+        settled=frozenset(record["settled"]),
+        written=tuple([_written_of(row) for row in orjson.loads(record["rows_written"])]),
         batch_id=record["batch_id"],
         message_id=record["message_id"],
         times_applied=record["times_applied"],
@@ -165,12 +165,19 @@ def _written_json(row: WrittenRow) -> dict[str, Any]:
 
 def _written_of(value: Mapping[str, Any]) -> WrittenRow:
     return WrittenRow(
-        key=RowKey(Table(value["table"]), value["number"]),
-        id=value["id"],
-        operation=RowOperation(value["op"]),
-        sha256=value["sha256"],
-        before=value.get("before"),
+        RowKey(_TABLES[value["table"]], value["number"]),
+        value["id"],
+        _OPERATIONS[value["op"]],
+        value["sha256"],
+        value.get("before"),
     )
+
+
+# Enum's own look-up is a chain of Python functions, and an entry has a dozen of them.
+_STAGES: Final = {stage.value: stage for stage in Stage}
+_ORIGINS: Final = {origin.value: origin for origin in Origin}
+_TABLES: Final = {table.value: table for table in Table}
+_OPERATIONS: Final = {operation.value: operation for operation in RowOperation}
 
 
 def _facts_json(facts: OutputFacts) -> dict[str, Any]:
@@ -182,6 +189,11 @@ def _facts_json(facts: OutputFacts) -> dict[str, Any]:
 
 
 def _facts_of(value: Mapping[str, Any]) -> OutputFacts:
+    if not value:
+        return _NO_FACTS
     return OutputFacts(
         **{name: (text, FactSource(source)) for name, (text, source) in value.items()},
     )
+
+
+_NO_FACTS: Final = OutputFacts()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 class PointName(StrEnum):
-    """The points of the user's validation checklist, in its order."""
+    """The points of the user's validation checklist, in its order, and the rehearsal of the ways back."""
 
     ALL_RUNS_MIGRATED = "all_runs_migrated"
     RANDOM_RUNS_EQUAL = "random_runs_equal"
@@ -18,6 +18,7 @@ class PointName(StrEnum):
     READS_AND_FALLBACK = "reads_and_fallback"
     BACKUPS_RESTORABLE = "backups_restorable"
     BACKFILL_IN_CI = "backfill_in_ci"
+    REHEARSED = "rehearsed"
 
 
 TITLES: Final[Mapping[PointName, str]] = {
@@ -28,6 +29,7 @@ TITLES: Final[Mapping[PointName, str]] = {
     PointName.READS_AND_FALLBACK: "Reads from the database and the file fallback work",
     PointName.BACKUPS_RESTORABLE: "Backups are fresh and restorable",
     PointName.BACKFILL_IN_CI: "The backfill runs in CI",
+    PointName.REHEARSED: "The way there and back was rehearsed",
 }
 
 

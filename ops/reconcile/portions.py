@@ -13,7 +13,7 @@ from shared.reconciling.slices import Named, Slice
 from shared.reconciling.verdicts import Standing
 from shared.run_folders.listing import ListedRun
 
-_SLICE_RUNS: Final = 50
+_SLICE_RUNS: Final = 100
 #: A worker holds the documents of a slice, and their rows, in memory.
 _SLICE_BYTES: Final = 8 * 1024 * 1024
 #: Faults alone make no slice; of a root that is full of them, so many runs are counted at once.

@@ -2,7 +2,7 @@
 
 from shared.comparing.adoption import equal_enough_to_adopt
 from shared.comparing.differences import Difference, differences
-from shared.comparing.row_hash import Row, row_sha256
+from shared.comparing.row_hash import Row, compared, row_sha256
 from shared.comparing.stored import StoredRow, StoredRows
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Row",
     "StoredRow",
     "StoredRows",
+    "compared",
     "differences",
     "equal_enough_to_adopt",
     "row_sha256",

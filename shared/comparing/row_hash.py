@@ -20,6 +20,12 @@ def row_sha256(row: Row) -> Sha256:
     return Sha256(hashlib.sha256(_framed(row)).hexdigest())
 
 
+def compared(row: Row, other: Row) -> tuple[Sha256, bool]:
+    """Return the hash of a row, and whether the other has the same; that one is not made."""
+    framed = _framed(row)
+    return Sha256(hashlib.sha256(framed).hexdigest()), row == other or framed == _framed(other)
+
+
 def _framed(row: Row) -> bytes:
     match row:
         case StageOutputRow():

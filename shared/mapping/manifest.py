@@ -39,6 +39,16 @@ def manifest_of(documents: Iterable[Document]) -> tuple[ManifestEntry, ...]:
     )
 
 
+def is_manifest_of(manifest: Sequence[ManifestEntry], documents: Sequence[Document]) -> bool:
+    """Return whether the manifest is that of documents in natural order."""
+    return len(manifest) == len(documents) and all(
+        entry.name == document.name
+        and entry.size == len(document.content)
+        and entry.sha256 == sha256_of(document.content)
+        for entry, document in zip(manifest, documents, strict=True)
+    )
+
+
 def manifest_to_json(manifest: Iterable[ManifestEntry]) -> list[JsonValue]:
     """Return the manifest as JSON values."""
     return [entry.to_json() for entry in manifest]

@@ -17,6 +17,13 @@ from ops.checklist.command import checklist
 from producers.emitter import Emitter
 from shared.documents import Document
 
+#: A rehearsal that ended so, so many days ago.
+REHEARSED = """
+INSERT INTO runferry.rehearsal (finished_at, passed, steps)
+VALUES (now() - $2 * interval '1 day', $1, jsonb_build_array(
+    jsonb_build_object('step', 'restore', 'seconds', 1, 'passed', $1::boolean, 'detail', 'hashes differ')))
+"""
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +47,7 @@ def test_a_migrated_tree_passes_what_can_be_seen(migrated: Proof) -> None:
         "reads_and_fallback": "passed",
         "backups_restorable": "not_checkable",
         "backfill_in_ci": "not_checkable",
+        "rehearsed": "not_checkable",
     }
     assert ended.json["passed"] is False
     assert migrated.fetch("SELECT passed FROM runferry.checklist_result") == [{"passed": False}]
@@ -54,6 +62,7 @@ def test_it_is_green_when_everything_is_seen_or_attested(migrated: Proof) -> Non
         """INSERT INTO runferry.backup (made_at, host, folder, manifest, verified_at)
            VALUES (now(), 'h', '/b', '{}', now())"""
     )
+    migrated.execute(REHEARSED, True, 0)
     assert migrated.invoke(checklist, "attest", "api_reads_rows", "--note", "looked at five runs").status == 0
     assert eventually(lambda: migrated.fetch("SELECT FROM runferry.ledger WHERE origin = 'pipeline'"))
     ended = migrated.invoke(checklist, "--json")
@@ -65,6 +74,7 @@ def test_it_is_green_when_everything_is_seen_or_attested(migrated: Proof) -> Non
         "reads_and_fallback": "passed",
         "backups_restorable": "passed",
         "backfill_in_ci": "passed",
+        "rehearsed": "passed",
     }
     assert (ended.status, ended.json["passed"]) == (0, True)
     assert "GREEN" in migrated.invoke(checklist).stdout
@@ -107,6 +117,30 @@ def test_the_api_must_show_the_run_and_its_cards(migrated: Proof) -> None:
         ended = migrated.invoke(checklist, "--json", "--api-url", url + "/{run_id}")
         assert states(ended)["api_reads_rows"] == "failed"
     assert migrated.invoke(checklist, "--api-url", "file:///etc/passwd").status == 2
+
+
+def test_a_rehearsal_that_failed_or_is_old_fails_its_point_and_a_newer_one_mends_it(proof: Proof) -> None:
+    proof.execute(REHEARSED, False, 0)
+    (point,) = [one for one in proof.invoke(checklist, "--json").json["points"] if one["name"] == "rehearsed"]
+    assert (point["state"], "restore: hashes differ" in point["detail"]) == ("failed", True)
+    proof.execute("DELETE FROM runferry.rehearsal")
+    proof.execute(REHEARSED, True, 31)
+    assert states(proof.invoke(checklist, "--json"))["rehearsed"] == "failed"
+    proof.execute(REHEARSED, True, 2)
+    assert states(proof.invoke(checklist, "--json"))["rehearsed"] == "passed"
+
+
+def test_runs_that_were_deleted_in_the_web_app_are_no_missing_ones_and_prove_nothing(proof: Proof) -> None:
+    proof.run("run-001")
+    proof.malformed("run-000")
+    assert states(proof.invoke(checklist, "--json"))["all_runs_migrated"] == "failed"
+    with proof.worker():
+        assert proof.backfill().status == 0
+        proof.execute("""DELETE FROM "Run" WHERE id = 'run-001'""")
+        points = {one["name"]: one for one in proof.invoke(checklist, "--json").json["points"]}
+    assert points["all_runs_migrated"]["state"] == "passed"
+    assert "All 2 runs are there, 1 were deleted in the web app" in points["all_runs_migrated"]["detail"]
+    assert points["random_runs_equal"]["state"] == "failed"
 
 
 @contextmanager

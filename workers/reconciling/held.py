@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -17,14 +17,16 @@ from shared.mapping.run_row import RunRow
 from shared.sql import load_queries
 from workers.ledger import LedgerEntry, RowKey, Table, entry_of
 from workers.row_images import card_of, report_of, run_row_of, stage_output_of
-from workers.stage_fold import HeldRow, stage_of
+from workers.stage_fold import HeldRow
 
 QUERIES: Final = load_queries("workers.reconciling")
+_REPORT: Final = RowKey(Table.INSPIRATION_REPORT, 0)
 
 
 @dataclass(slots=True)
 class StageHeld:
-    """One stage of one run. `changed_at` has the web app's time of the last change, for rows that keep one.
+    """One stage of one run. `changed_at` has the web app's time of the last change, in UTC without a zone,
+    for rows that keep one.
 
     `kept` are the documents of the applied output that are kept as bytes, by name, `copies` those of others, by the
     hash of their output; each as the hash of what is kept.
@@ -63,20 +65,23 @@ async def read_held(connection: asyncpg.Connection, run_ids: Iterable[RunId]) ->
         for record in await connection.fetch(QUERIES["records"], ids):
             held[record["run_id"]].written = orjson.loads(record["written"])
         for record in await connection.fetch(QUERIES["ledger"], ids):
-            stage = held[record["run_id"]].stages[Stage(record["stage"])]
+            stage = held[record["run_id"]].stages[record["stage"]]  # a stage is its number
             stage.entry, stage.applied_at = entry_of(record), record["applied_at"]
         for record in await connection.fetch(QUERIES["stage_outputs"], ids):
-            key = RowKey(Table.STAGE_OUTPUT, record["stageNumber"])
-            _put(held[record["runId"]], key, HeldRow(record["id"], stage_output_of(record)), None)
+            number = record["stageNumber"]
+            stage = held[record["runId"]].stages[number]
+            stage.rows[RowKey(Table.STAGE_OUTPUT, number)] = HeldRow(record["id"], stage_output_of(record))
         for record in await connection.fetch(QUERIES["reports"], ids):
-            key = RowKey(Table.INSPIRATION_REPORT, 0)
-            _put(held[record["runId"]], key, HeldRow(record["id"], report_of(record)), record["updatedAt"])
+            stage = held[record["runId"]].stages[Stage.INSPIRATIONS]
+            stage.rows[_REPORT] = HeldRow(record["id"], report_of(record))
+            stage.changed_at[_REPORT] = record["updatedAt"]
         for record in await connection.fetch(QUERIES["cards"], ids):
             key = RowKey(Table.OPPORTUNITY_CARD, record["number"])
-            row = HeldRow(record["id"], card_of(record), record["starred"])
-            _put(held[record["runId"]], key, row, record["updatedAt"])
+            stage = held[record["runId"]].stages[Stage.OPPORTUNITIES]
+            stage.rows[key] = HeldRow(record["id"], card_of(record), record["starred"])
+            stage.changed_at[key] = record["updatedAt"]
         for record in await connection.fetch(QUERIES["documents"], ids):
-            stage = held[record["run_id"]].stages[Stage(record["stage"])]
+            stage = held[record["run_id"]].stages[record["stage"]]
             is_applied = stage.entry is not None and stage.entry.content_sha256 == record["content_sha256"]
             if is_applied and not record["superseded"]:
                 stage.kept[record["name"]] = record["sha256"]
@@ -85,11 +90,3 @@ async def read_held(connection: asyncpg.Connection, run_ids: Iterable[RunId]) ->
             if number:
                 held[run_id].stages[Stage(number)].letters = {mark.content_sha256: mark for mark in marks}
     return held
-
-
-def _put(run: RunHeld, key: RowKey, row: HeldRow, changed_at: datetime | None) -> None:
-    stage = run.stages[stage_of(key)]
-    stage.rows[key] = row
-    if changed_at is not None:
-        # The web app's times are UTC without a zone.
-        stage.changed_at[key] = changed_at.replace(tzinfo=UTC)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared.comparing import (
     Difference,
     StoredRow,
     StoredRows,
+    compared,
     differences,
     equal_enough_to_adopt,
     row_sha256,
@@ -24,7 +25,7 @@ from shared.dead_letters.letter import LetterState
 from shared.documents import Document, Sha256
 from shared.errors import Malformed
 from shared.ids import Stage
-from shared.mapping.manifest import manifest_of, sha256_of
+from shared.mapping.manifest import is_manifest_of, sha256_of
 from shared.mapping.run_row import as_written, derived_values
 from shared.reconciling.verdicts import Standing
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
@@ -199,7 +200,7 @@ def _judge_applied(output: OutputOnDisk, mapped: MappedOutput, held: StageHeld, 
     for document in mapped.kept_documents:
         if held.kept.get(document.name) != sha256_of(document.content):
             found.missing.append(f"{_KEPT_DOCUMENT}[{document.name}]")
-    if entry.manifest != manifest_of(output.documents):
+    if not is_manifest_of(entry.manifest, output.documents):
         found.wrong.append("runferry.ledger.manifest")
     return found.judgement(mapped, held)
 
@@ -213,10 +214,9 @@ def _compare(
     held: StageHeld,
 ) -> Standing:
     actual = _values(row)
-    actual_sha256 = row_sha256(actual)
+    actual_sha256, is_equal = compared(actual, expected)
     is_recorded = recorded is not None and recorded.id == row.id and recorded.sha256 == actual_sha256
-    # Equal texts need no second hash; JSON comes back from PostgreSQL in other words.
-    if actual == expected or actual_sha256 == row_sha256(expected):
+    if is_equal:
         return Standing.MATCH if is_recorded else Standing.LEDGER_WRONG
     if recorded is not None and is_recorded:
         if recorded.operation is not RowOperation.ADOPTED:
@@ -230,7 +230,9 @@ def _compare(
 def _is_edit(key: RowKey, held: StageHeld) -> bool:
     """The web app sets `updatedAt` with every change; damage, and a statement by hand, leave it."""
     changed_at = held.changed_at.get(key)
-    return changed_at is not None and held.applied_at is not None and changed_at > held.applied_at + _ROUNDING
+    if changed_at is None or held.applied_at is None:
+        return False
+    return changed_at.replace(tzinfo=UTC) > held.applied_at + _ROUNDING
 
 
 def check_record(held: StageHeld, entry: LedgerEntry) -> Judgement | None:

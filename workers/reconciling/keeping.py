@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from shared.comparing import row_sha256
+from shared.comparing import compared
 from shared.dead_letters.evidence import output_of
 from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
 from shared.ids import RunId, Stage
-from shared.mapping.manifest import manifest_of, sha256_of
+from shared.mapping.manifest import is_manifest_of, sha256_of
 from shared.rows import StageOutputRow
 from workers.ledger import RowKey, Table
 from workers.reconciling.held import QUERIES, RunHeld, StageHeld
@@ -36,11 +36,10 @@ def _rows_give_back(output: OutputOnDisk, held: StageHeld) -> bool:
     row = held.rows.get(RowKey(Table.STAGE_OUTPUT, output.stage.value))
     if row is None or not isinstance(row.values, StageOutputRow):
         return False
-    expected = output.mapped.stage_output
     return (
-        (row.values == expected or row_sha256(row.values) == row_sha256(expected))
+        compared(output.mapped.stage_output, row.values)[1]
         and _are_kept(output.mapped.kept_documents, held.kept)
-        and entry.manifest == manifest_of(output.documents)
+        and is_manifest_of(entry.manifest, output.documents)
     )
 
 

@@ -1,6 +1,10 @@
 -- name: present_runs
--- Which of some runs are there.
-SELECT id FROM "Run" WHERE id = ANY($1::text[]);
+-- Which of some runs are there, or were until the web app deleted them.
+SELECT DISTINCT ON (run_id) run_id, how FROM (
+    SELECT id AS run_id, '' AS how, 1 AS place FROM "Run" WHERE id = ANY($1::text[])
+    UNION ALL
+    SELECT run_id, 'deleted in the web app', 2 FROM runferry.run WHERE run_id = ANY($1::text[])
+) AS known ORDER BY run_id, place;
 
 -- name: pipeline_outputs
 -- The outputs of pipelines that were applied lately, newest first.
@@ -16,6 +20,11 @@ SELECT title FROM "OpportunityCard" WHERE "runId" = $1 ORDER BY number;
 -- The newest backup.
 SELECT made_at, now() - made_at AS age, host, folder, verified_at, restored_at
 FROM runferry.backup ORDER BY made_at DESC LIMIT 1;
+
+-- name: newest_rehearsal
+-- The newest rehearsal that came to its end, well or not.
+SELECT finished_at, now() - finished_at AS age, passed, steps
+FROM runferry.rehearsal WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1;
 
 -- name: attestations
 -- What people attested lately, the newest of each point.
