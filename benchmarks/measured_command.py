@@ -18,15 +18,17 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 #: A hung command must not hang the benchmark: far above what any round takes.
 _TIMEOUT_S: Final = 1_800.0
 _SHOWN_CHARACTERS: Final = 2_000
+_KIBIBYTE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A command that ended well."""
+    """A command that ended well; `peak_mib` is the most memory that it, or a child that it reaped, ever had."""
 
     seconds: float
     cpu_s: float
     stdout: bytes
+    peak_mib: float
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -39,8 +41,8 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return kept | dict(extra)
 
 
-def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
-    """Run `command` to its end; raises BenchmarkFailed, with what it said, where it did not end with status 0."""
+def run_measured(command: Sequence[str], environment: Mapping[str, str], *, most_status: int = 0) -> Measured:
+    """Run `command` to its end; raises BenchmarkFailed, with what it said, where it ended with a greater status."""
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -58,8 +60,8 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Meas
             timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
-        if process.returncode != 0:
+        if not 0 <= process.returncode <= most_status:
             said.seek(0)
             text = said.read().decode(errors="replace")[-_SHOWN_CHARACTERS:]
             raise BenchmarkFailed(f"{' '.join(command)} ended with status {process.returncode}:\n{text}")
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, stdout)
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, stdout, usage.ru_maxrss / _KIBIBYTE)

@@ -6,11 +6,8 @@ python -m benchmarks.reconcile --runs 1000 --runs 20000
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,16 +15,14 @@ from statistics import median
 from typing import Final
 
 import click
-import psutil
 
 from benchmarks.contenders import WORKER_PROCESSES, running_workers
-from benchmarks.measured_command import REPOSITORY, Measured, clean_environment, run_measured
-from benchmarks.processor_time import tree_cpu_s
+from benchmarks.measured_command import Measured, run_measured
+from benchmarks.processor_time import peak_mib, tree_cpu_s
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
 from benchmarks.tree import DEFAULT_SEED, generate
 
 _STAGES: Final = 5
-_KIBIBYTE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +82,18 @@ def _reconciled(
     stores: BenchmarkStores, command: list[str], runs: int, alone: Measured, workers_pid: int
 ) -> Round:
     before, workers_before_s = stores.server_times(), tree_cpu_s(workers_pid)
-    started = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env=clean_environment(stores.environment()),
-            stdout=said,
-            stderr=subprocess.PIPE,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        answer = said.read()
-        errors = process.stderr.read() if process.stderr is not None else b""
-    if process.stderr is not None:
-        process.stderr.close()
-    if process.returncode or json.loads(answer)["verdicts"] != {"match": runs * _STAGES}:
-        raise BenchmarkFailed(f"The proof found something else: {answer[:2000]!r} {errors[-2000:]!r}")
-    after = stores.server_times()
+    proof = run_measured(command, stores.environment())
+    after, workers_s = stores.server_times(), tree_cpu_s(workers_pid) - workers_before_s
+    if json.loads(proof.stdout)["verdicts"] != {"match": runs * _STAGES}:
+        raise BenchmarkFailed(f"The proof found something else: {proof.stdout[:2000]!r}")
     cpu_s = {
         "alone": alone.cpu_s,
-        "command": usage.ru_utime + usage.ru_stime,
-        "workers": tree_cpu_s(workers_pid) - workers_before_s,
+        "command": proof.cpu_s,
+        "workers": workers_s,
         "postgres": after.postgres_s - before.postgres_s,
         "redis": after.redis_s - before.redis_s,
     }
-    return Round(runs, alone.seconds, seconds, usage.ru_maxrss / _KIBIBYTE, _peak_mib(workers_pid), cpu_s)
-
-
-def _peak_mib(pid: int) -> float:
-    """Return the largest memory that one process of the workers ever had."""
-    peaks = []
-    for process in psutil.Process(pid).children(recursive=True):
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        peaks += [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
-    return max(peaks, default=0) / _KIBIBYTE
+    return Round(runs, alone.seconds, proof.seconds, proof.peak_mib, peak_mib(workers_pid), cpu_s)
 
 
 @click.command()

@@ -110,7 +110,11 @@ class BenchmarkStores:
                 for table in tables
             }
 
-        return self._on(_DATABASE, count)
+        return self.on_database(count)
+
+    def on_database(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do something with a connection to the round's database."""
+        return self._on(_DATABASE, work)
 
     def server_times(self) -> ServerTimes:
         """Return what the servers have used so far."""

@@ -20,6 +20,7 @@ from shared.documents import Document
 from shared.durations import Duration
 from shared.errors import Malformed, UsageError
 from shared.ids import parse_run_id
+from shared.printable import printable
 from shared.run_folders.stage_folder import is_document
 from shared.settings import Settings
 from shared.stores import resolve_stores
@@ -183,7 +184,7 @@ def emit(
         with Emitter(settings.model_copy(update={"redis_url": SecretStr(stores.redis_url)})) as emitter:
             emitted = emitter.emit(run_id, stage, documents)
     except Malformed as malformed:
-        say(f"producer emit: {malformed.sentence}")
+        say(f"producer emit: {printable(malformed.sentence)}")
         return USAGE
     if as_json:
         print_json(

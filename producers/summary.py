@@ -12,6 +12,7 @@ from producers.options import BackfillOptions
 from producers.outcome import Outcome
 from producers.spill import SpilledList
 from producers.tally import APPLIED, CONFLICT, DEAD_LETTERED, DUPLICATE, SUPERSEDED, Tally
+from shared.printable import printable
 
 _MOST_NAMED: Final = 20
 
@@ -155,7 +156,7 @@ def _section(title: str, items: SpilledList, line: Callable[[dict[str, Any]], st
     for _, group in islice(groupby(map(orjson.loads, items.lines()), _place), _MOST_NAMED):
         first, *others = group
         shown += 1 + len(others)
-        yield f"  {line(first)}" + (f" (and {len(others)} more)" if others else "")
+        yield f"  {printable(line(first))}" + (f" (and {len(others)} more)" if others else "")
     if len(items) > shown:
         yield f"  … and {len(items) - shown:,} more; {rest}"
 

@@ -16,13 +16,13 @@ from ops.backup.manifest import Manifest, read_manifest
 from ops.backup.progress import StepProgress
 from ops.backup.queries import QUERIES
 from ops.backup.verification import Verified, verify
-from ops.dlq.printable import printable
 from ops.dlq.tables import Row, print_rows
 from shared import embedded
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
 from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.errors import RunferryError, UsageError
+from shared.printable import printable
 from shared.settings import Settings
 
 _MOST_SHOWN = 10

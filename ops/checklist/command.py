@@ -17,9 +17,9 @@ from ops.checklist.checks import QUERIES, Checker
 from ops.checklist.points import TITLES, Point, PointName, PointState, is_green, with_attestations
 from ops.dlq.asking import who
 from ops.dlq.database import with_database
-from ops.dlq.printable import printable
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, store_options
 from shared.errors import UsageError
+from shared.printable import printable
 from shared.settings import Settings
 from shared.stores import Stores
 

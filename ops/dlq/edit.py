@@ -29,6 +29,7 @@ from shared.command import DIFFERENCE, DONE, print_json, say, store_options
 from shared.dead_letters.letter import FiledLetter
 from shared.documents import Document
 from shared.errors import Malformed, UsageError
+from shared.printable import printable
 from shared.settings import Settings
 from shared.stores import Stores
 
@@ -102,7 +103,12 @@ def _edited(
     paths = editor.put(chosen, folder)
     while True:
         editor.edit(paths.values())
-        copies = {name: Document(name, path.read_bytes()) for name, path in paths.items()}
+        try:
+            copies = {name: Document(name, path.read_bytes()) for name, path in paths.items()}
+        except OSError as error:
+            raise UsageError(
+                f"The editor left nothing to read in {error.filename}: {error.strerror}; nothing was changed."
+            ) from None
         after = replaced(before, {**edits, **copies})
         if after == before:
             _clear(paths, folder)
@@ -116,7 +122,7 @@ def _edited(
         if fault is None:
             _clear(paths, folder)
             return copy, None
-        say(f"The copy would die as well, of {fault.reason.value}: {fault.sentence}")
+        say(f"The copy would die as well, of {fault.reason.value}: {printable(fault.sentence)}")
         if yes or not sys.stdin.isatty() or not click.confirm("Edit again?", default=True, err=True):
             say(f"Nothing was sent; the copy is kept in {folder}.")
             return copy, fault

@@ -9,10 +9,10 @@ from typing import Any
 
 from ops.dlq.contents import documents_in, output_in
 from ops.dlq.messages import Unreplayable
-from ops.dlq.printable import printable
 from shared.dead_letters.letter import FiledLetter
 from shared.documents import Document
 from shared.errors import UsageError
+from shared.printable import printable
 
 
 def documents_to_edit(filed: FiledLetter, names: Sequence[str]) -> tuple[Document, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ops.dlq.summary import iso
 from shared.dead_letters.letter import LetterState
@@ -21,13 +21,26 @@ MAX_LINE_BYTES: Final = 2 * MAX_OUTPUT_BYTES
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
+def _decoded(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("must be text in base64")  # noqa: TRY004 - what pydantic takes for a refusal
+    return base64.b64decode(value, validate=True)  # pydantic's own passes over what is no base64
+
+
+#: What the columns hold; the greatest id leaves room for letters that are yet to be filed.
+Payload = Annotated[bytes, BeforeValidator(_decoded)]
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Int64 = Annotated[int, Field(ge=0, lt=2**63)]
+LetterId = Annotated[int, Field(ge=1, le=2**62)]
+
+
 class LetterLine(BaseModel):
     """One line of an export: every column of `runferry.dead_letter`, the payload as base64."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal[1] = 1
-    id: int = Field(ge=1)
+    id: LetterId
     run_id: str
     stage: int = Field(ge=0, le=5)
     content_sha256: Annotated[str, Field(pattern=_SHA256)]
@@ -39,12 +52,12 @@ class LetterLine(BaseModel):
     error_text: str
     traceback: str
     fingerprint: str
-    attempts: int
+    attempts: Int32
     first_failed_at: Annotated[AwareDatetime, Field(strict=False)]
     last_failed_at: Annotated[AwareDatetime, Field(strict=False)]
     died_at: Annotated[AwareDatetime, Field(strict=False)]
     worker_host: str
-    worker_pid: int
+    worker_pid: Int32
     worker_version: str
     origin: str
     produced_at: Annotated[AwareDatetime | None, Field(strict=False)]
@@ -52,9 +65,9 @@ class LetterLine(BaseModel):
     message_id: str
     queue: str
     envelope: dict[str, Any]
-    payload: Annotated[Base64Bytes, Field(strict=False)]
-    seen: int
-    replays: int
+    payload: Payload
+    seen: Int64
+    replays: Int32
     history: list[dict[str, Any]]
     closed_at: Annotated[AwareDatetime | None, Field(strict=False)]
 
@@ -89,9 +102,11 @@ def parse_line(text: bytes) -> LetterLine:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where + ': ' if where else ''}{first['msg']}") from None
+        raise ValueError(f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
     for column in COLUMNS:
         value = getattr(line, column)
+        if column in _JSON_COLUMNS and not _is_json(value):
+            raise ValueError(f"{column}: it holds a number of more than 64 bits")
         stored = (
             storable_text(value) == value
             if isinstance(value, str)
@@ -100,6 +115,14 @@ def parse_line(text: bytes) -> LetterLine:
         if not stored:
             raise ValueError(f"{column}: it holds what PostgreSQL can't store")
     return line
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def row_of(line: LetterLine) -> tuple[Any, ...]:

@@ -9,8 +9,8 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from ops.dlq.printable import cropped, printable, printable_lines
 from shared.errors import Place
+from shared.printable import cropped, printable, printable_lines
 
 _LINES_AROUND: Final = 3
 _LINES_OF_SECTION: Final = 12

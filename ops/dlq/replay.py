@@ -29,6 +29,7 @@ from shared.broker.broker import make_broker
 from shared.command import DIFFERENCE, DONE, print_json, say, store_options
 from shared.durations import parse_duration
 from shared.errors import UsageError
+from shared.printable import printable
 from shared.settings import Settings
 from shared.stores import Stores
 
@@ -167,7 +168,7 @@ def _judge(settings: Settings, selection: Selection, batch: Batch, root: Path | 
         print_json({"would_pass": found.would_pass, "would_fail": found.would_fail})
     else:
         for failing in found.would_fail:
-            click.echo(f"{failing['id']}\twould fail\t{failing['reason']}\t{failing['sentence']}")
+            click.echo(f"{failing['id']}\twould fail\t{failing['reason']}\t{printable(failing['sentence'])}")
         for letter_id in found.would_pass:
             click.echo(f"{letter_id}\twould pass")
     say(f"{len(found.would_pass):,} would pass, {len(found.would_fail):,} would fail; nothing was sent.")
@@ -223,7 +224,7 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
     if result.in_flight:
         say(f"In the queue already, so not sent again: {_named(result.in_flight)}.")
     for letter_id, reason in result.unreplayable[:20]:
-        say(f"{letter_id} was not sent: {reason}")
+        say(f"{letter_id} was not sent: {printable(reason)}")
     if result.stopped:
         say(f"Stopped: {result.stopped}. The other letters are as they were.")
     if result.outcomes is not None and result.pending:

@@ -13,13 +13,13 @@ import click
 from ops.dlq.contents import documents_in, output_in
 from ops.dlq.history import history_line
 from ops.dlq.marking import LineKind, MarkedLine, marked
-from ops.dlq.printable import printable, printable_lines
 from ops.dlq.summary import iso, short_time
 from shared.contract import DocumentBody
 from shared.dead_letters.letter import FiledLetter, LetterState
 from shared.documents import Document
 from shared.errors import Place
 from shared.ids import Stage
+from shared.printable import printable, printable_lines
 
 _RAW_SHOWN_BYTES: Final = 4_000
 _LABEL_WIDTH: Final = 10

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from ops.dlq.printable import printable
+from shared.printable import printable
 
 _INDENT: Final = 9
 _LEAST_WIDTH: Final = 40

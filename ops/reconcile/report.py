@@ -10,11 +10,11 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from ops.dlq.printable import cropped, printable
 from ops.reconcile.elsewhere import Elsewhere
 from ops.reconcile.options import ReconcileOptions
 from ops.reconcile.tally import Tally, named_in
 from shared.command import DIFFERENCE, DONE
+from shared.printable import cropped, printable
 from shared.reconciling.slices import Named
 from shared.reconciling.verdicts import MEANINGS, Repair, Standing, Weight
 

@@ -13,10 +13,10 @@ import click
 
 from ops.backup.progress import StepProgress
 from ops.dlq.asking import confirmed
-from ops.dlq.printable import printable
 from ops.rollback.rollback import RollbackOptions, RolledBack, run_rollback
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, store_options
 from shared.errors import UsageError
+from shared.printable import printable
 from shared.settings import Settings
 
 _MOST_SHOWN: Final = 20

@@ -11,9 +11,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from ops.dlq.printable import printable
 from ops.status.overview import Aged, Database, Overview, Queue, Report
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.printable import printable
 from shared.reconciling.verdicts import Standing, is_fault
 
 _GOOD: Final = "green"

@@ -11,12 +11,12 @@ import asyncpg
 import click
 
 from ops.dlq.database import with_database
-from ops.dlq.printable import printable
 from ops.trace.story import Event, Records, story
 from shared.broker.broker import make_broker
 from shared.command import DONE, RunferryCommand, print_json, store_options
 from shared.errors import Malformed, UsageError
 from shared.ids import RunId, parse_run_id
+from shared.printable import printable
 from shared.run_folders.scanned import ScannedRun
 from shared.run_folders.scanner import Scanner
 from shared.run_folders.stage_folder import Limits

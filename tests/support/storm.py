@@ -159,7 +159,7 @@ class Storm:
         """Send everything while all the faults happen, and return all rows once all is handled."""
         site, plan = self._site, self._plan
         for number in range(plan.workers):
-            self._start_worker(skewed=number == 0)
+            self.start_worker(skewed=number == 0)
         backfill = site.start_backfill("--wait", "--rate", plan.backfill_rate)
         first, *shares = self._shares(len(plan.faults) + 1)
         with ThreadPoolExecutor(1) as sender:
@@ -167,7 +167,7 @@ class Storm:
             for fault, share in zip(plan.faults, shares, strict=True):
                 self._say(f"{fault}")
                 sending.append(sender.submit(self._send, share))
-                self._strike(fault)
+                self.strike(fault)
                 self._progress()
             for future in sending:
                 future.result()
@@ -206,20 +206,22 @@ class Storm:
 
     # Faults.
 
-    def _start_worker(self, *, skewed: bool = False) -> None:
+    def start_worker(self, *, skewed: bool = False) -> None:
+        """Start one more worker, one whose clock is wrong if asked."""
         environment = {"RUNFERRY_HEARTBEAT_TIMEOUT": f"{self._plan.heartbeat_s}s"}
         if skewed:
             paths = [str(SKEWED_CLOCK), self._site.environment()["PYTHONPATH"]]
             environment |= {"SKEW_S": "60", "PYTHONPATH": os.pathsep.join(paths)}
         self._site.start_worker(**environment)
 
-    def _strike(self, fault: Fault) -> None:
+    def strike(self, fault: Fault) -> None:
+        """Let one thing go wrong, and mend what does not mend itself."""
         match fault:
             case Fault.KILL_WORKER:
                 victim = self._random.choice(self._site.workers)
                 self._site.workers.remove(victim)
                 kill(victim)
-                self._start_worker()
+                self.start_worker()
             case Fault.KILL_REDIS:
                 self._stop("redis", signal.SIGKILL, away_s=min(self._plan.away_s, 5))
             case Fault.RESTART_POSTGRES:
