@@ -108,7 +108,8 @@ class OwnServices:
             self.home,
             # Processes are killed, never the machine: fsync would add nothing here but time.
             postgres_settings={"fsync": "off"},
-            redis_settings={"databases": str(_REDIS_DATABASES)},
+            # With `everysec`, Redis puts its writes off while the disk is busy, and a kill loses what it answered.
+            redis_settings={"databases": str(_REDIS_DATABASES), "appendfsync": "always"},
         )
 
     def end(self, server: str, number: int) -> None:

@@ -179,7 +179,7 @@ def _superseded_by(output: OutputOnDisk, entry: LedgerEntry | None) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + " UTC"
 
 
 def _judge_applied(output: OutputOnDisk, mapped: MappedOutput, held: StageHeld, entry: LedgerEntry) -> Judgement:
