@@ -116,7 +116,11 @@ class Settings(BaseSettings):
     )
 
     worker_processes: int = Field(default=2, ge=1, description="Processes that `worker` runs.")
-    worker_threads: int = Field(default=16, ge=1, description="Threads, and so outputs in one commit, a process.")
+    worker_threads: int = Field(
+        default=32,
+        ge=1,
+        description="Threads, and so messages under way, a process; an eighth is kept free for live outputs.",
+    )
     heartbeat_timeout: Duration = Field(
         default=timedelta(seconds=10), description="A worker silent for this long has its messages taken over."
     )

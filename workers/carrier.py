@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
+from shared import queues
 from shared.broker.handback import HandBack
 from shared.dead_letters.evidence import evidence_of
 from shared.dead_letters.fingerprint import fingerprint
@@ -87,7 +89,9 @@ class Carrier:
 
     def _attempt(self, wire: Mapping[str, Any], consignment: Consignment) -> Mapping[Any, Verdict]:
         try:
-            with self._writer.expecting(consignment.queue), self._judging:
+            # A live output doesn't stand in line behind those of a backfill.
+            one_by_one = nullcontext() if consignment.queue == queues.LIVE else self._judging
+            with self._writer.expecting(consignment.queue), one_by_one:
                 intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
         except NewerVersion as newer:
             # A rolling upgrade is under way: another worker, or this one tomorrow, understands it.

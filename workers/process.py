@@ -94,6 +94,8 @@ def run_process(
     writer.every(INTERVAL, lambda connection: maintain(connection, broker, writer.transactor))
     worker = dramatiq.Worker(broker, queues=set(queue_names), worker_threads=settings.worker_threads)
     worker.queue_prefetch = settings.worker_threads * _PREFETCH_PER_THREAD
+    # A backfill may fill every thread that it can have, each waiting for a commit: some are kept free for live outputs.
+    broker.most_prefetched[queues.BACKFILL] = settings.worker_threads - _kept_free(settings.worker_threads)
     broker.most_prefetched[queues.RECONCILE] = _SLICES_PREFETCHED
     ending = _end_on_signals()
     # What a boot makes stays for good, and what a message makes goes with it: collecting often finds nothing.
@@ -124,6 +126,11 @@ def run_process(
     if metrics is not None:
         metrics.close()
     log.info("worker ended")
+
+
+def _kept_free(threads: int) -> int:
+    """Return how many threads a backfill never has: an eighth, at least one where there are several."""
+    return 0 if threads == 1 else max(1, threads // 8)
 
 
 def _follow_holds(broker: RunferryBroker, holds: Holds, queue_names: Sequence[str]) -> None:
