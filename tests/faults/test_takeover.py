@@ -20,7 +20,7 @@ from writing_bench import outputs, trends
 from shared.database_url import DatabaseAddress
 
 #: Fewer than one worker takes in hand at once.
-MESSAGES = 12
+MESSAGES = 6
 TAKEOVER_S = 20.0
 
 
