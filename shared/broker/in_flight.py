@@ -1,8 +1,8 @@
 """The in-flight index: which outputs are in the queues.
 
-It is written in the same atomic step as the enqueue. An entry goes with the acknowledgement of the message that
-wrote it last; that of a buried message stays until the sweep has filed the letter, so that no output is ever
-unaccounted for in between.
+It is written in the same atomic step as the enqueue. Each message has its own entries, which go with its
+acknowledgement: where two carry the same output, the end of one hides no other. Those of a buried message stay until
+the sweep has filed the letter, so that no output is ever unaccounted for in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RUNS_PER_CALL: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """One output that is in a queue, and the message that carries it."""
+    """One output that is in a queue, and a message that carries it."""
 
     stage: int
     content_sha256: str

@@ -67,6 +67,33 @@ def test_one_of_several_leads_and_another_follows(proof: Proof) -> None:
     assert sorted(made) == made
 
 
+def test_a_report_that_was_left_is_finished_once_it_is_answered(
+    migrated: Proof,
+) -> None:
+    report_id = migrated.reconcile("--no-wait").json["report_id"]
+    migrated.settle()
+    stores = given_stores(migrated.settings)
+    assert stores is not None
+
+    async def lead() -> list[list[str]]:
+        made: list[list[str]] = []
+
+        async def report(arguments: Sequence[str]) -> int:
+            made.append(list(arguments))
+            return 0
+
+        stop = asyncio.Event()
+        scheduling = asyncio.create_task(Scheduler(stores, migrated.settings, report, tick_s=0.02).run(stop))
+        await _until(lambda: bool(made))
+        stop.set()
+        await scheduling
+        return made
+
+    made = asyncio.run(lead())
+    assert made == [["--report", str(report_id)]]
+    assert asyncio.run(make_report(["--report", str(report_id)])) == 0
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     assert await asyncio.to_thread(eventually, condition)
 

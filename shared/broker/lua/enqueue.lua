@@ -9,7 +9,7 @@ while i <= #ARGV do
   if redis.call("hsetnx", key(holder .. ".msgs"), id, data) == 1 then
     bytes_by_queue[queue] = (bytes_by_queue[queue] or 0) + #data
     for field = i, i + fields - 1 do
-      redis.call("hset", key("__run__." .. run), ARGV[field], queue .. " " .. id)
+      redis.call("hset", key("__run__." .. run), entry_of(ARGV[field], queue, id), "")
     end
     if delay == "" then
       push(queue, id)

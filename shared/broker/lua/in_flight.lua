@@ -1,20 +1,20 @@
 -- Finds the outputs of runs that are waiting, being worked on, delayed, or dead and not filed yet.
--- ARGV: run ids. Returns per output: run, "STAGE/SHA256", queue, id. Entries whose message is gone are dropped.
+-- ARGV: run ids. Returns per output and message: run, "STAGE/SHA256", queue, id. Entries whose message is gone are
+-- dropped.
 local found = {}
 for _, run in ipairs(ARGV) do
-  local entries = redis.call("hgetall", key("__run__." .. run))
-  for i = 1, #entries, 2 do
-    local queue, id = string.match(entries[i + 1], "^(%S+) (.+)$")
+  for _, entry in ipairs(redis.call("hkeys", key("__run__." .. run))) do
+    local field, queue, id = string.match(entry, "^(.+) (%S+) (%S+)$")
     local present = false
     for _, holder in ipairs({ ".msgs", ".DQ.msgs", ".XQ.msgs" }) do
       present = present or redis.call("hexists", key(queue .. holder), id) == 1
     end
     if present then
-      for _, value in ipairs({ run, entries[i], queue, id }) do
+      for _, value in ipairs({ run, field, queue, id }) do
         table.insert(found, value)
       end
     else
-      redis.call("hdel", key("__run__." .. run), entries[i])
+      redis.call("hdel", key("__run__." .. run), entry)
     end
   end
 end

@@ -16,7 +16,7 @@
 -- NS:__alone__.WORKER       "Q id" of the suspect that WORKER runs alone at this moment
 -- NS:__queues__             set of the queues that any worker has fetched from
 -- NS:__bytes__              hash Q -> bytes in NS:Q.msgs and NS:Q.DQ.msgs
--- NS:__run__.RUN            hash "STAGE/SHA256" -> "Q id": the in-flight index
+-- NS:__run__.RUN            hash "STAGE/SHA256 Q id" -> "": the in-flight index; several messages may carry the same
 -- NS:__stamp__.RUN.STAGE    the last time stamped, in microseconds; expires
 -- NS:__workers__            set of announced workers
 -- NS:__worker__.WORKER      JSON of one announced worker; expires
@@ -43,6 +43,11 @@ end
 
 local function acks_of(worker, queue)
   return key("__acks__." .. worker .. "." .. queue)
+end
+
+-- The entry of one message in the in-flight index: each has its own, so that the end of one hides no other.
+local function entry_of(field, queue, id)
+  return field .. " " .. queue .. " " .. id
 end
 
 local function now_ms()

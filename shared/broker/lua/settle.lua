@@ -22,9 +22,7 @@ while i <= #ARGV do
       bytes = bytes - redis.call("hstrlen", msgs, id)
       redis.call("hdel", msgs, id)
       for field = i + 3, i + 2 + fields do
-        if redis.call("hget", key("__run__." .. run), ARGV[field]) == queue .. " " .. id then
-          redis.call("hdel", key("__run__." .. run), ARGV[field])
-        end
+        redis.call("hdel", key("__run__." .. run), entry_of(ARGV[field], queue, id))
       end
     else
       if data ~= "" then

@@ -9,9 +9,7 @@ while i <= #ARGV do
   redis.call("hdel", key(queue .. ".XQ.msgs"), id)
   redis.call("hdel", key(queue .. ".XQ.evidence"), id)
   for field = i + 3, i + 2 + fields do
-    if redis.call("hget", key("__run__." .. run), ARGV[field]) == queue .. " " .. id then
-      redis.call("hdel", key("__run__." .. run), ARGV[field])
-    end
+    redis.call("hdel", key("__run__." .. run), entry_of(ARGV[field], queue, id))
   end
   i = i + 3 + fields
 end
