@@ -41,6 +41,7 @@ backfill: $(MADE)
 	[ $$backfill -le 1 ] || exit $$backfill; \
 	echo; $(BIN)/ops reconcile --all --root "$(ROOT)" --run-workers 2 && exit $$backfill
 	@[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'
+	@command -v ops >/dev/null || echo 'For ops, producer and worker by name:  export PATH="$(CURDIR)/$(BIN):$$PATH"'
 
 pipeline: $(MADE)
 	@$(BIN)/ops services start --quiet

@@ -74,9 +74,8 @@ def _selected_first(name: str, whole: dict[str, Any], tracks: list[tuple[int, st
 
 def _enough(name: str, members: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     if len(members) < _REPORTED:
-        raise Malformed(
-            Reason.TOO_FEW_INSPIRATIONS, f"{name} has {len(members)} inspirations, not {_REPORTED}.", Place(name)
-        )
+        found = {0: "no inspirations", 1: "one inspiration"}[len(members)]
+        raise Malformed(Reason.TOO_FEW_INSPIRATIONS, f"{name} has {found}, not two.", Place(name))
     return members[:_REPORTED]
 
 
