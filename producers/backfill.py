@@ -32,7 +32,7 @@ from producers.outcome import Outcome, exit_status
 from producers.packing import Sender
 from producers.progress import Reporter, make_reporter
 from producers.publisher import Publisher, StoppedError
-from producers.sinks import Accounted, DryRunSink, Outbound, PublishSink
+from producers.sinks import Ask, DryRunSink, Outbound, PublishSink
 from producers.summary import text, write_json
 from producers.tally import Tally
 from producers.worker_processes import WorkerProcesses
@@ -137,6 +137,7 @@ class _Backfill:
                 max_message_bytes=settings.max_message_bytes,
                 outbound=outbound,
                 accounted=self._accounted(asked) if options.resume else None,
+                applied=self._applied(asked),
             )
             feed = self._feed(sink)
             if options.run_workers is not None:
@@ -224,7 +225,7 @@ class _Backfill:
             rate_per_s=self._options.rate_per_s,
         )
 
-    def _accounted(self, database: Database) -> Accounted:
+    def _accounted(self, database: Database) -> Ask:
         """Return a way for the feed's thread to ask the database, which belongs to this loop."""
         loop = asyncio.get_running_loop()
 
@@ -235,6 +236,23 @@ class _Backfill:
                 except DatabaseAway:
                     if self._stop.wait(_RETRY_S):
                         raise StoppedError from None
+
+        return ask
+
+    def _applied(self, database: Database) -> Ask:
+        """Return a way to ask what is in the rows; it is a hint, so a database that is away is not waited for."""
+        loop = asyncio.get_running_loop()
+        is_away = False
+
+        def ask(run_ids: Sequence[RunId]) -> frozenset[OutputKey]:
+            nonlocal is_away
+            if is_away:
+                return frozenset()
+            try:
+                return asyncio.run_coroutine_threadsafe(database.applied(run_ids), loop).result()
+            except DatabaseAway:
+                is_away = True
+                return frozenset()
 
         return ask
 

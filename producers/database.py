@@ -76,8 +76,11 @@ class Database:
 
     async def accounted(self, run_ids: Sequence[RunId]) -> frozenset[OutputKey]:
         """Return the outputs of these runs that need not be sent again."""
-        rows = await self._fetch("accounted", list(run_ids))
-        return frozenset((RunId(run_id), Stage(stage), Sha256(sha256)) for run_id, stage, sha256 in rows if stage)
+        return await self._outputs("accounted", run_ids)
+
+    async def applied(self, run_ids: Sequence[RunId]) -> frozenset[OutputKey]:
+        """Return the outputs of these runs that are in the rows."""
+        return await self._outputs("applied", run_ids)
 
     async def deliveries(self, batch_id: str, message_ids: Sequence[str]) -> list[Delivered]:
         """Return those of these messages that were handled."""
@@ -95,6 +98,10 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+    async def _outputs(self, query: str, run_ids: Sequence[RunId]) -> frozenset[OutputKey]:
+        rows = await self._fetch(query, list(run_ids))
+        return frozenset((RunId(run_id), Stage(stage), Sha256(sha256)) for run_id, stage, sha256 in rows if stage)
 
     async def _fetch(self, query: str, *arguments: Any) -> list[Any]:
         if self._connection is None:

@@ -15,8 +15,8 @@ from shared.ids import RunId
 from shared.mapping import map_output
 from shared.run_folders.scanned import ScannedOutput
 
-#: Asks which outputs of some runs are accounted for.
-Accounted = Callable[[Sequence[RunId]], frozenset[OutputKey]]
+#: Asks which outputs of some runs are accounted for, or are in the rows.
+Ask = Callable[[Sequence[RunId]], frozenset[OutputKey]]
 
 
 class Outbound:
@@ -51,7 +51,11 @@ class Outbound:
 
 
 class PublishSink:
-    """Publishes what is not accounted for yet; `outbound` is None where nobody follows the messages."""
+    """Publishes a batch; `outbound` is None where nobody follows the messages.
+
+    Where `accounted` is given, what it names is left out. What `applied` names is sent all the same, as known: a
+    worker then finds the duplicate by its hash, without mapping it first.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,8 @@ class PublishSink:
         *,
         max_message_bytes: int,
         outbound: Outbound | None,
-        accounted: Accounted | None,
+        accounted: Ask | None,
+        applied: Ask,
     ) -> None:
         self._sender = sender
         self._publisher = publisher
@@ -69,13 +74,16 @@ class PublishSink:
         self._max_message_bytes = max_message_bytes
         self._outbound = outbound
         self._accounted = accounted
+        self._applied = applied
 
     def take(self, batch: Sequence[RunOutputs]) -> None:
         """Publish the batch; raises as `Publisher.publish`."""
-        known = self._accounted([run.run_id for run in batch]) if self._accounted is not None else frozenset()
+        run_ids = [run.run_id for run in batch]
+        accounted = self._accounted(run_ids) if self._accounted is not None else frozenset()
+        applied = self._applied(run_ids)
         ready: list[Parcel] = []
         for run in batch:
-            outputs = list(self._unaccounted(run, known))
+            outputs = list(self._unaccounted(run, accounted, applied))
             self._tally.skipped += len(run.outputs) - len(outputs)
             ready.extend(
                 parcels(
@@ -88,10 +96,15 @@ class PublishSink:
             )
         self._publisher.publish(ready, before=self._going, after=self._tally.sent)
 
-    def _unaccounted(self, run: RunOutputs, known: frozenset[OutputKey]) -> Iterator[PackedOutput]:
+    def _unaccounted(
+        self, run: RunOutputs, accounted: frozenset[OutputKey], applied: frozenset[OutputKey]
+    ) -> Iterator[PackedOutput]:
         for output in run.outputs:
             packed = pack(output)
-            if (run.run_id, packed.stage, packed.content_sha256) not in known:
+            key = run.run_id, packed.stage, packed.content_sha256
+            if key in applied:
+                packed.body["known"] = True
+            if key not in accounted:
                 yield packed
 
     def _going(self, chunk: Sequence[Parcel]) -> None:

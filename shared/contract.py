@@ -103,6 +103,8 @@ class OutputBody(_Frozen):
     content_sha256: Sha256Text
     mends: Sha256Text | None = None
     expects: Expectation | None = None
+    #: The ledger held this very output when it was published: a hint, which saves a worker the mapping of duplicates.
+    known: Literal[True] | None = None
 
     @classmethod
     def of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,9 +24,7 @@ from shared.dead_letters.storable import storable_label
 from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
 from shared.ids import RunId, parse_run_id
-from shared.mapping import map_output
 from shared.reasons import Reason
-from shared.rows import MappedOutput
 from workers.deciding import Candidate
 from workers.ordering import authority_of
 from workers.stage_fold import Applicant
@@ -113,11 +111,13 @@ def take_in(wire: Mapping[str, Any], consignment: Consignment, *, max_output_byt
                 raise Malformed(Reason.MESSAGE, f"The message carries stage {body.stage} twice.")
             documents, size = _documents_of(body, max_output_bytes)
             size_bytes += size
-            mapped = map_output(run_id, body.stage, documents)
+            applicant = _applicant(run_id, message, body, candidate, documents, consignment)
+            if not body.known:
+                applicant.map()
         except Malformed as malformed:
             bad.append(BadOutput(candidate, body, malformed))
         else:
-            good.append(_applicant(run_id, message, body, candidate, mapped, documents, consignment))
+            good.append(applicant)
     return Intake(run_id, message, consignment, tuple(good), tuple(bad), size_bytes)
 
 
@@ -175,15 +175,13 @@ def _applicant(
     message: StageOutputsMessage,
     body: OutputBody,
     candidate: Candidate,
-    mapped: MappedOutput,
-    documents: Sequence[Document],
+    documents: tuple[Document, ...],
     consignment: Consignment,
 ) -> Applicant:
     return Applicant(
         run_id=run_id,
         candidate=candidate,
-        mapped=mapped,
-        documents=tuple(documents),
+        documents=documents,
         body=body,
         origin=message.replay_of or message.origin,
         batch_id=message.batch_id,

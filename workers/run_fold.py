@@ -74,7 +74,11 @@ class RunFold:
             if self.owner is None and not self.deleted:
                 verdicts[good.body.stage] = self._fold_bad(_without_user(good, intake), intake)
                 continue
-            verdict, found = self._fold_good(good)
+            try:
+                verdict, found = self._fold_good(good)
+            except Malformed as malformed:
+                verdicts[good.body.stage] = self._fold_bad(BadOutput(good.candidate, good.body, malformed), intake)
+                continue
             verdicts[good.body.stage] = verdict
             if found:
                 gaps[str(good.body.stage.value)] = found

@@ -6,9 +6,10 @@ stage in one transaction end as they would have ended one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from shared.comparing.adoption import equal_enough_to_adopt
@@ -16,6 +17,7 @@ from shared.comparing.row_hash import row_sha256
 from shared.contract import Origin, OutputBody
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage, row_id
+from shared.mapping import map_output
 from shared.mapping.manifest import manifest_of
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
 from shared.verdicts import Verdict
@@ -42,16 +44,24 @@ class HeldRow:
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """A well-formed output that wants to become rows."""
+    """An output that wants to become rows; it is mapped when that is asked for first."""
 
     run_id: RunId
     candidate: Candidate
-    mapped: MappedOutput
     documents: tuple[Document, ...]
     body: OutputBody  # as it came: what a dead letter keeps, should PostgreSQL refuse the rows
     origin: Origin
     batch_id: str
     message_id: str
+    _mapped: MappedOutput | None = field(default=None, init=False)
+
+    def map(self) -> MappedOutput:
+        """Return the rows that it becomes; raises Malformed where it can't become any."""
+        mapped = self._mapped
+        if mapped is None:
+            mapped = map_output(self.run_id, self.body.stage, self.documents)
+            object.__setattr__(self, "_mapped", mapped)
+        return mapped
 
 
 @dataclass(slots=True)
@@ -72,13 +82,15 @@ class StageFold:
         self.initial_rows = dict(self.rows)
 
     def fold(self, applicant: Applicant, *, run_deleted: bool) -> tuple[Verdict, tuple[str, ...]]:
-        """Take in one output; returns its verdict and the gaps of what is now applied."""
-        expected = rows_of(applicant.mapped)
-        rows = HeldRows(self.entry, self.rows, expected)
+        """Take in one output; returns its verdict and the gaps of what is now applied.
+
+        Raises Malformed, with nothing taken in, where an output that was believed to be known can't become rows.
+        """
+        rows = HeldRows(self.entry, self.rows, applicant.map)
         decision = decide(applicant.candidate, self.entry, rows, run_deleted=run_deleted)
         match decision.action:
             case Action.APPLY | Action.FILL | Action.ADOPT:
-                gaps = self._apply(applicant, expected, decision)
+                gaps = self._apply(applicant, rows.expected, decision)
             case Action.CONFIRM:
                 gaps = self._confirm(applicant, decision)
             case Action.SETTLE:
@@ -99,7 +111,7 @@ class StageFold:
         written: list[WrittenRow] = []
         for key, values in expected.items():
             written.append(self._put(key, values, recorded.get(key), decision.action))
-        gaps = [gap.text for gap in applicant.mapped.gaps]
+        gaps = [gap.text for gap in applicant.map().gaps]
         for key in [key for key in self.rows if key not in expected]:
             prior = recorded.get(key)
             if self._may_delete(key, prior):
@@ -112,7 +124,7 @@ class StageFold:
                 written.append(prior)
         candidate = applicant.candidate
         entry = self.entry
-        self.kept_documents = applicant.mapped.kept_documents
+        self.kept_documents = applicant.map().kept_documents
         self.entry = LedgerEntry(
             run_id=applicant.run_id,
             stage=self.stage,
@@ -122,7 +134,7 @@ class StageFold:
             authority=decision.authority,
             manifest=manifest_of(applicant.documents),
             gaps=tuple(gaps),
-            facts=applicant.mapped.facts,
+            facts=applicant.map().facts,
             mends=(entry.mends if entry else frozenset()) | candidate.mended,
             settled=(entry.settled if entry else frozenset()) - {candidate.content_sha256},
             written=tuple(written),
@@ -198,7 +210,7 @@ class StageFold:
             authority=Authority.ADOPTED,
             manifest=(),
             gaps=(),
-            facts=applicant.mapped.facts,
+            facts=applicant.map().facts,
             mends=candidate.mended,
             settled=frozenset(),
             written=tuple(
@@ -212,13 +224,18 @@ class StageFold:
         self.entry = replace(entry, settled=entry.settled | {candidate.content_sha256})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HeldRows:
     """What the rows that are held say about an output; each question is answered only when it is asked."""
 
     entry: LedgerEntry | None
     rows: Mapping[RowKey, HeldRow]
-    expected: Mapping[RowKey, WebRow]
+    mapping: Callable[[], MappedOutput]
+
+    @cached_property
+    def expected(self) -> Mapping[RowKey, WebRow]:
+        """The rows that the output becomes."""
+        return rows_of(self.mapping())
 
     @property
     def recorded_are_there(self) -> bool:

@@ -10,6 +10,10 @@ SELECT run_id, stage, unnest(mends) FROM runferry.ledger WHERE run_id = ANY($1::
 UNION ALL
 SELECT run_id, stage, content_sha256 FROM runferry.dead_letter WHERE run_id = ANY($1::text[]) AND state <> 'resolved'
 
+-- name: applied
+-- The outputs of some runs that are in the rows by now.
+SELECT run_id, stage, content_sha256 FROM runferry.ledger WHERE run_id = ANY($1::text[]);
+
 -- name: deliveries
 -- What became of some messages of a batch.
 SELECT message_id, verdicts, gaps FROM runferry.delivery WHERE batch_id = $1 AND message_id = ANY($2::text[])

@@ -207,6 +207,23 @@ def test_resume_skips_what_is_accounted_for(
     assert waiting(settings) == 1
 
 
+def test_what_is_in_the_rows_is_sent_as_known(tree: Any, backfill: Any, execute: Any, worker: Any) -> None:
+    tree.write("run-1", TRENDS | {"stage3/lessons.json": "{}"})
+    execute(
+        """
+        INSERT INTO runferry.ledger
+          (run_id, stage, content_sha256, produced_at, origin, authority, manifest, rows_written, batch_id, message_id)
+        VALUES ('run-1', 2, $1, now(), 'backfill', 0, '[]', '[]', 'b', 'm'),
+               ('run-1', 3, repeat('0', 64), now(), 'backfill', 0, '[]', '[]', 'b', 'm')
+        """,
+        TRENDS_SHA256,
+    )
+    worker.start()
+    assert backfill("--all", "--wait", "--json").json["published"] == 2
+    (message,) = worker.messages
+    assert [(output["stage"], output.get("known")) for output in message["outputs"]] == [(2, True), (3, None)]
+
+
 @pytest.mark.parametrize("how", ["other_content", "resolved"])
 def test_resume_sends_what_is_not(tree: Any, backfill: Any, letter: Any, how: str) -> None:
     tree.write("run-1", TRENDS)

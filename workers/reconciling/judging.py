@@ -151,7 +151,7 @@ def _judge_other(output: OutputOnDisk, mapped: MappedOutput, held: StageHeld, *,
     entry = held.entry
     expected = rows_of(mapped)
     candidate = Candidate(output.content_sha256, output.produced_at, Authority.FILES)
-    decision = decide(candidate, entry, HeldRows(entry, held.rows, expected), run_deleted=False)
+    decision = decide(candidate, entry, HeldRows(entry, held.rows, lambda: mapped), run_deleted=False)
     if decision.verdict is Verdict.SUPERSEDED:
         return Judgement(Standing.SUPERSEDED, detail=_superseded_by(output, entry))
     if in_flight:
