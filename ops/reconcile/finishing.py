@@ -23,11 +23,14 @@ from ops.reconcile.queries import QUERIES
 from ops.reconcile.tally import Tally
 from shared import queues
 from shared.broker.broker import RunferryBroker
-from shared.errors import RunferryError
+from shared.connection_errors import DATABASE_LOST
+from shared.errors import RetryableError, RunferryError
 from shared.reconciling.slices import Answer
 from shared.settings import Settings
 
 _QUESTIONS_AT_ONCE: Final = 24
+#: More than anybody asks again; the numbers last for some ten thousand attempts.
+_SLICES_CLAIMED: Final = 100_000
 ABANDONED: Final = "Its command ended without a word: it was killed, or lost the database."
 
 
@@ -42,18 +45,19 @@ async def finish_reports(
 ) -> dict[int, str]:
     """End every report (or this one) that can be ended now; return why others can't, by their ids.
 
-    Where a pooler hands sessions around (`keeps_locks` is False), nobody can tell whether a command still lives.
+    Where a pooler hands sessions around (`keeps_locks` is False), nobody can tell whether a command still lives, and
+    two may finish the same report: the first end counts.
     """
     waiting: dict[int, str] = {}
     for record in await connection.fetch(QUERIES["unfinished"], report_id):
         number: int = record["id"]
-        if not await connection.fetchval(QUERIES["hold_report"], number):
+        if keeps_locks and not await connection.fetchval(QUERIES["hold_report"], number):
             waiting[number] = "it is being made right now"
             continue
         try:
             reason = await _finish(connection, broker, settings, progress, number, keeps_locks=keeps_locks)
         finally:
-            if not connection.is_closed():
+            if keeps_locks and not connection.is_closed():
                 await connection.fetchval(QUERIES["let_report_go"], number)
         if reason is not None:
             waiting[number] = reason
@@ -85,17 +89,23 @@ async def _finish(
         return await _unanswered(connection, broker, report, left["slices"])
     if not await asyncio.to_thread(options.root.is_dir):
         return f"the workers have answered; finish it where {options.root} is seen"
+    numbers_from: int = await connection.fetchval(QUERIES["claim_slices"], number, _SLICES_CLAIMED)
     with closing(Tally()) as tally:
         try:
-            async with report.failing(progress):
-                proving = Proving(
-                    options, settings, connection, broker, tally, progress, None, number,
-                    first_slice=left["last_slice"] + 1,
-                )  # fmt: skip
-                await _fold(connection, proving, number)
-                await report.end(options, tally, await proving.conclude())
-        except RunferryError:
-            return None  # it ended with this as its reason
+            proving = Proving(
+                options, settings, connection, broker, tally, progress, None, number, first_slice=numbers_from
+            )
+            await _fold(connection, proving, number)
+            await report.end(options, tally, await proving.conclude())
+        # Whoever is interrupted here, or loses a store, leaves the answers to the next one who looks.
+        except RetryableError as away:
+            return f"the workers have answered; finish it later: {away}"
+        except DATABASE_LOST:
+            raise
+        except Exception as error:
+            await report.fail(str(error) or type(error).__name__)
+            if not isinstance(error, RunferryError):
+                raise
     return None
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import orjson
 import pytest
 from broker_bench import eventually
 from proof_bench import Proof
 
+from ops.command import main as operator
 from ops.reconcile import portions
+from ops.reconcile.finishing import finish_reports
+from ops.reconcile.progress import ReconcileProgress
+from ops.reconcile.proving import Proving
+from ops.reconcile.queries import QUERIES as RECONCILE
+from ops.reconcile.report import Ending
+from shared.database import connect
+from shared.database_url import DatabaseAddress
+from shared.errors import QueueAway
+from shared.reconciling.slices import Answer
 from workers.held_state import QUERIES
 
 
@@ -112,6 +125,55 @@ def test_what_is_still_being_written_is_asked_again_by_whoever_finishes(migrated
     migrated.settle()
     assert eventually(lambda: migrated.fetch(QUERIES["left_reports"]))
     assert migrated.reconcile("--report", asked.json["report_id"]).json["verdicts"] == {"match": 14, "stale": 1}
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), QueueAway("Redis is away.")], ids=["Ctrl-C", "Redis"])
+def test_who_is_stopped_while_he_finishes_leaves_the_report_to_the_next(
+    migrated: Proof, monkeypatch: pytest.MonkeyPatch, trouble: BaseException
+) -> None:
+    migrated.write("run-000", 3, "universal-lessons.md", "# New\n", at_s=migrated.now_s())
+    report_id = migrated.reconcile("--no-wait", "--settle", "1s").json["report_id"]
+    migrated.settle()
+    with monkeypatch.context() as patched:
+        patched.setattr(Proving, "conclude", _raising(trouble))
+        stopped = migrated.invoke(operator, "reconcile", "--report", report_id)
+    assert (stopped.status, stopped.stdout) == (130 if isinstance(trouble, KeyboardInterrupt) else 2, "")
+    # An answer to what the first one asked comes late; the question was another one.
+    late = Answer({}, (), ())
+    migrated.execute(
+        "INSERT INTO runferry.reconcile_answer (report_id, slice, worker, answer) VALUES ($1, 3, 'late', $2)",
+        report_id,
+        orjson.dumps(late.to_json()).decode(),
+    )
+    assert migrated.reconcile("--report", report_id).json["verdicts"] == {"match": 14, "stale": 1}
+
+
+def test_behind_a_pooler_a_lock_that_a_session_kept_is_no_reason_to_wait(proof: Proof, left: int) -> None:
+    answered(proof)
+    assert proof.settings.database_url is not None
+    address = DatabaseAddress.parse(proof.settings.database_url.get_secret_value())
+
+    async def finish_while_held() -> dict[int, str]:
+        holder, connection = [await connect(address, proof.settings) for _ in range(2)]
+        assert await holder.fetchval(RECONCILE["hold_report"], left)
+        try:
+            with ReconcileProgress() as progress:
+                return await finish_reports(
+                    connection, proof.broker(), proof.settings, progress, left, keeps_locks=False
+                )
+        finally:
+            await holder.close()
+            await connection.close()
+
+    assert asyncio.run(finish_while_held()) == {}
+    assert proof.reconcile("--report", left).status == 1
+
+
+def _raising(trouble: BaseException) -> Callable[[Proving], Awaitable[Ending]]:
+    async def conclude(_: Proving) -> Ending:
+        raise trouble
+
+    return conclude
 
 
 def test_no_outputs_are_no_success_here_either(proof: Proof) -> None:

@@ -18,6 +18,13 @@ INSERT INTO runferry.reconcile_question (report_id, slice, asked) VALUES ($1, $2
 -- Leaves a report to whoever finishes it, once all of its questions are asked.
 UPDATE runferry.reconcile_report SET report = $2 WHERE id = $1;
 
+-- name: claim_slices
+-- Gives whoever finishes a report so many numbers of slices that nobody had before: an answer to somebody who was
+-- killed while he finished it may be there, or still come. Returns the first.
+UPDATE runferry.reconcile_report
+SET report = jsonb_set(report, '{left,last_slice}', to_jsonb((report -> 'left' ->> 'last_slice')::bigint + $2::bigint))
+WHERE id = $1 RETURNING (report -> 'left' ->> 'last_slice')::bigint - $2::bigint + 1;
+
 -- name: unfinished
 -- Reports that have no end, oldest first; of one that was left, how many slices were asked and answered.
 SELECT report.id, report.scope, report.report,
