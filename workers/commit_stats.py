@@ -25,7 +25,8 @@ class CommitStats:
     """Counts since the start of the process."""
 
     def __init__(self) -> None:
-        self.outputs: Counter[Verdict] = Counter()
+        # With every verdict from the start: one that came to it later would break who just goes through them.
+        self.outputs = Counter(dict.fromkeys(Verdict, 0))
         self.dead: Counter[str] = Counter()  # by reason
         self.failures: Counter[Fault] = Counter()
         self.commit_s = Tally(_COMMIT_S)

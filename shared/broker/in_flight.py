@@ -53,7 +53,10 @@ def entries_of(kwargs: Mapping[str, Any]) -> IndexEntries:
     if not isinstance(run_id, str) or not isinstance(outputs, list) or not run_id.isprintable():
         return NONE
     fields = tuple(
-        f"{output.get('stage')}/{output.get('content_sha256')}" for output in outputs if isinstance(output, dict)
+        f"{stage:d}/{output.get('content_sha256')}"
+        for output in outputs
+        # Others may send anything, and newer producers what we don't know: it is nobody's output here.
+        if isinstance(output, dict) and isinstance(stage := output.get("stage"), int)
     )
     return IndexEntries(run_id, fields) if fields else NONE
 

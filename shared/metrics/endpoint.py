@@ -44,7 +44,7 @@ class Endpoint:
             return
         try:
             self._served = start_http_server(self._port, self._host, self._registry)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second: a host that can't be a name
             self._not_before_s = time.monotonic() + _AGAIN_AFTER_S
             if not self._told:
                 self._told = True

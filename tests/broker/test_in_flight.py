@@ -102,6 +102,15 @@ def test_what_is_no_message_of_the_contract_has_no_entries() -> None:
     assert entries_of({"message": {"run_id": 1, "outputs": [{}]}}) == IndexEntries()
 
 
+def test_a_stage_that_is_no_number_hides_no_other_output_of_its_run(our_bench: Bench) -> None:
+    broker = our_bench.broker()
+    strange = _outputs("run", (2, "bb"), (3, "cc"))
+    for output, stage in zip(strange.kwargs["message"]["outputs"], ("two", None), strict=True):
+        output["stage"] = stage
+    broker.enqueue_many([_outputs("run", (1, "aa")), strange])
+    assert _found(broker, "run") == {(1, "aa")}
+
+
 def test_what_another_worker_took_over_keeps_its_entry(our_bench: Bench) -> None:
     first, second = our_bench.broker(), our_bench.broker()
     first.enqueue(_outputs("run", (1, "aa")))

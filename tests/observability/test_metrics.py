@@ -48,6 +48,7 @@ from shared.metrics.tally import Tally
 from shared.phase.presence import Process
 from shared.settings import Phase, Settings
 from shared.stores import given_stores
+from shared.verdicts import Verdict
 from workers.commit_stats import CommitStats
 from workers.metrics import WORKER_METRICS, WorkerCollector
 from workers.pause import Pause
@@ -218,6 +219,22 @@ def test_a_paused_worker_says_why_and_no_password() -> None:
     ((reason,),) = found["runferry_worker_pause_info"]
     assert reason.startswith("no answer of postgresql://ann:***@db/app")
     assert len(reason) == 200
+
+
+def test_numbers_are_read_while_a_verdict_is_counted_for_the_first_time() -> None:
+    stats = CommitStats()
+    reading = iter(stats.outputs.items())
+    next(reading)
+    stats.committed([], [{Stage.INSPIRATIONS: Verdict.APPLIED}], 0.1)
+    assert dict(reading)[Verdict.DUPLICATE] == 0
+    assert stats.outputs[Verdict.APPLIED] == 1
+
+
+def test_an_address_that_is_none_costs_the_metrics_and_never_the_work() -> None:
+    for host in ("nosuch.invalid", "metrics..example", "x" * 70):
+        unserved = Endpoint(WorkerCollector({}, Pause(), dict), host, 9464)
+        unserved.tend()
+        assert not unserved.is_open
 
 
 def values(found: Iterator[Family]) -> Scrape:
