@@ -21,7 +21,7 @@ import structlog
 
 from shared.broker.handback import HandBack
 from shared.errors import Malformed
-from shared.ids import Stage
+from shared.ids import RunId, Stage
 from shared.reasons import Reason
 from shared.verdicts import Verdict
 from workers.commit_stats import CommitStats
@@ -186,14 +186,24 @@ class Lane:
             return
 
     async def _write_around(self, batch: Sequence[Item], error: Exception) -> None:
-        """Write each message by itself; one whose run others hold goes back to the queue, for a while."""
-        if len(batch) > 1:
-            for item in batch:
-                await self._write([item])
+        """Write each message by itself; those of a run that others hold go back to the queue, for a while."""
+        if len(batch) == 1:
+            self._leave_locked(batch[0], error)
             return
-        item, back_ms = batch[0], self._transactor.lock_timeout * _LOCKED_PAUSES // timedelta(milliseconds=1)
-        run_id = item.intake.run_id if isinstance(item.intake, Intake) else None
-        log.warning("run is locked, trying again later", run_id=run_id, in_s=back_ms / 1000, error=str(error))
+        locked: dict[RunId, Exception] = {}
+        for item in batch:
+            run_id = _run_of(item)
+            if run_id in locked:
+                # Nobody waits twice for the same run: a pipeline may have sent all of its stages.
+                self._leave_locked(item, locked[run_id])
+                continue
+            await self._write([item])
+            if run_id is not None and (left := _left_because(item)) is not None:
+                locked[run_id] = left
+
+    def _leave_locked(self, item: Item, error: Exception) -> None:
+        back_ms = self._transactor.lock_timeout * _LOCKED_PAUSES // timedelta(milliseconds=1)
+        log.warning("run is locked, trying again later", run_id=_run_of(item), in_s=back_ms / 1000, error=str(error))
         _fail(item, HandBack(back_ms, str(error)))
 
     async def _write_alone(self, item: Item, error: Exception, reason: Reason | None) -> None:
@@ -224,6 +234,16 @@ class Lane:
         )
         spared = tuple(good for good in intake.good if good.body.stage not in faults)
         return replace(intake, good=spared, bad=intake.bad + bad)
+
+
+def _run_of(item: Item) -> RunId | None:
+    return item.intake.run_id if isinstance(item.intake, Intake) else None
+
+
+def _left_because(item: Item) -> Exception | None:
+    """Return why a message that was written goes back to the queue; None where it does not."""
+    error = None if item.done.cancelled() or not item.done.done() else item.done.exception()
+    return error if isinstance(error, HandBack) else None
 
 
 def _refused(reason: Reason, error: Exception) -> Malformed:

@@ -158,9 +158,12 @@ def test_messages_stay_with_a_worker_whose_actors_are_blocked(our_bench: Bench) 
     assert len(runs) == 4
 
 
-def test_an_outage_of_redis_makes_no_worker_rob_another(our_bench: Bench) -> None:
+@pytest.mark.parametrize("asks", [False, True], ids=["", "whose description asks Redis and waits for it"])
+def test_an_outage_of_redis_makes_no_worker_rob_another(our_bench: Bench, asks: bool) -> None:
     brokers = [our_bench.broker(our_bench.proxy.url, heartbeat_timeout_s=1) for _ in range(3)]
     for broker in brokers:
+        if asks:
+            broker.describe = partial(_asking, broker)
         broker.enqueue(message())
         our_bench.take(broker)
     our_bench.proxy.cut()
@@ -176,6 +179,10 @@ def test_an_outage_of_redis_makes_no_worker_rob_another(our_bench: Bench) -> Non
     )
 
     assert all(len(broker.hands.owned(QUEUE)) == 1 for broker in brokers)
+
+
+def _asking(broker: Any) -> None:
+    broker.redis_now()
 
 
 def test_a_worker_that_ends_gives_back_what_it_holds_in_order(our_bench: Bench) -> None:

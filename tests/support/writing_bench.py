@@ -24,7 +24,7 @@ from shared.contract import (
 )
 from shared.documents import Document
 from shared.ids import Stage
-from workers.intake import Consignment, take_in
+from workers.intake import Consignment, Intake, Undeliverable, take_in
 from workers.transaction import Transactor
 
 T0 = datetime(2025, 10, 7, 12, 0, tzinfo=UTC)
@@ -99,6 +99,12 @@ def outputs(
     )
 
 
+def judged(message: StageOutputsMessage | RunStarted | RunFailed) -> Intake | Undeliverable:
+    """A message as a worker has judged it."""
+    consignment = Consignment(f"message-{next(_numbers)}", "backfill", 1, T0)
+    return take_in(to_wire(message), consignment, max_output_bytes=1 << 23)
+
+
 @dataclass
 class Bench:
     """A database, and a writer to put messages into it."""
@@ -111,14 +117,7 @@ class Bench:
 
         async def run(connection: asyncpg.Connection) -> list[Any]:
             transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1")
-            taken = [
-                take_in(
-                    to_wire(message),
-                    Consignment(f"message-{next(_numbers)}", "backfill", 1, T0),
-                    max_output_bytes=1 << 23,
-                )
-                for message in messages
-            ]
+            taken = [judged(message) for message in messages]
             batches = [[one] for one in taken] if apart else [taken]
             found: list[Any] = []
             for batch in batches:

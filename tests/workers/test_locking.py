@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import asyncpg
-from writing_bench import Bench
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from datetime import timedelta
 
-from shared.ids import RunId
+import asyncpg
+from writing_bench import QUIET, Bench, judged, outputs, trends
+
+from shared.broker.handback import HandBack
+from shared.ids import RunId, Stage
+from shared.verdicts import Verdict
+from workers.commit_stats import CommitStats
 from workers.held_state import lock_key, lock_runs
+from workers.intake import Intake, Undeliverable
+from workers.lane import Item, Lane
+from workers.pause import Pause
+from workers.transaction import Transactor
 
 
 def test_a_transaction_holds_every_run_of_its_batch_not_only_the_first(bench: Bench) -> None:
@@ -22,3 +34,43 @@ def test_a_transaction_holds_every_run_of_its_batch_not_only_the_first(bench: Be
         return {record["key"] for record in records}
 
     assert bench.do(held_keys) == {lock_key(run_id) for run_id in run_ids}
+
+
+def test_a_batch_waits_for_a_run_that_others_hold_only_once_more(bench: Bench) -> None:
+    batch = [outputs("run-held", (2, trends(f"held {number}"), number)) for number in range(4)]
+    batch.insert(2, outputs("run-free", (2, trends(), 0)))
+    waits = 0
+
+    class Counting(Transactor):
+        async def write(
+            self, connection: asyncpg.Connection, batch: Sequence[Intake | Undeliverable]
+        ) -> list[Mapping[Stage, Verdict]]:
+            nonlocal waits
+            try:
+                return await super().write(connection, batch)
+            except asyncpg.LockNotAvailableError:
+                waits += 1
+                raise
+
+    async def commit(held: asyncpg.Connection) -> list[Item]:
+        async with held.transaction(), asyncpg.create_pool(bench.dsn, min_size=1, max_size=1) as pool:
+            await lock_runs(held, [RunId("run-held")])
+            transactor = Counting(QUIET, timedelta(milliseconds=50), "host:1")
+            lane = Lane(transactor, pool.acquire, _is_whole, Pause(), CommitStats(), lambda: 0)
+            items = [Item(judged(message), Future()) for message in batch]
+            for item in items:
+                lane.put(item)
+            running = asyncio.create_task(lane.run())
+            await asyncio.wait([asyncio.wrap_future(item.done) for item in items], timeout=30)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return items
+
+    left = [isinstance(item.done.exception(), HandBack) for item in bench.do(commit)]
+    assert left == [True, True, False, True, True]
+    assert waits == 2
+    assert bench.rows('SELECT id FROM "Run"') == [{"id": "run-free"}]
+
+
+async def _is_whole() -> None:
+    """The probe of a world in which nothing is broken."""

@@ -20,7 +20,6 @@
 -- NS:__stamp__.RUN.STAGE    the last time stamped, in microseconds; expires
 -- NS:__workers__            set of announced workers
 -- NS:__worker__.WORKER      JSON of one announced worker; expires
--- NS:__holds__              hash Q -> JSON of who stopped it and why; see holds.py
 -- NS:__holds__              hash Q -> JSON: who holds the queue, why and since when (shared/broker/holds.py)
 -- NS:__phase__              JSON of the change of phase in force (shared/phase/redis_copy.py)
 -- NS:__processes__          set of the processes that follow the phase
