@@ -71,8 +71,10 @@ def run_process(
     declare_actors(broker, carrier, Reconciler(writer, broker, settings, identity))
     started_at = datetime.now(UTC)
 
+    ahead: timedelta | None = None
+
     def describe() -> WorkerInfo:
-        ahead = ahead_of_redis(broker.client)
+        # It is asked by the heartbeat, which must not wait for anybody: so nothing is looked up here.
         state = (
             WorkerState.DRAINING if pause.stopping else WorkerState.PAUSED if pause.reason else WorkerState.RUNNING
         )
@@ -110,6 +112,7 @@ def run_process(
     follower.start()
     while not ending.wait(_TICK_S):
         _follow_holds(broker, holds, queue_names)
+        ahead = ahead_of_redis(broker.client)
         if metrics is not None:
             metrics.tend()
         if parent_pid is not None and os.getppid() != parent_pid:

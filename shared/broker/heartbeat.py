@@ -58,6 +58,8 @@ class Heartbeat:
                 return
 
     def _beat(self) -> None:
+        # First: if it takes long, the right to judge must be asked for afterwards.
+        announcement = self._announcement()
         now_s = time.monotonic()
         if now_s - self._last_beat_s > self._timeout_s:
             # This process was stopped, or its machine slept; others may have been, too.
@@ -65,7 +67,7 @@ class Heartbeat:
         self._last_beat_s = now_s
         may_judge = now_s - self._steady_since_s > self._timeout_s
         reply = self._scripts.run(
-            "beat", self._worker_id, int(self._timeout_s * 1000), int(may_judge), self._announcement(), EXPIRY_MS
+            "beat", self._worker_id, int(self._timeout_s * 1000), int(may_judge), announcement, EXPIRY_MS
         )
         if self._missed:
             _logger.warning("Redis hears this worker again, after %d missed heartbeats", self._missed)
