@@ -103,6 +103,11 @@ class Lane:
             except asyncio.CancelledError:
                 self._hand_back(batch)
                 raise
+            except Exception as error:
+                # A lane that ended by an error of ours would leave every message to wait for ever.
+                log.exception("a batch was left unwritten by an error of the writer", messages=len(batch))
+                for item in batch:
+                    _fail(item, error)
 
     async def _gather(self) -> None:
         """Wait a moment for messages that are being judged: a transaction of two costs nearly what one of twenty does.
@@ -203,7 +208,9 @@ class Lane:
 
     def _leave_locked(self, item: Item, error: Exception) -> None:
         back_ms = self._transactor.lock_timeout * _LOCKED_PAUSES // timedelta(milliseconds=1)
-        log.warning("run is locked, trying again later", run_id=_run_of(item), in_s=back_ms / 1000, error=str(error))
+        log.warning(
+            "run is locked, trying again later", run_id=_run_of(item), in_s=back_ms / 1000, error=str(error)
+        )
         _fail(item, HandBack(back_ms, str(error)))
 
     async def _write_alone(self, item: Item, error: Exception, reason: Reason | None) -> None:

@@ -169,7 +169,9 @@ def test_an_outage_of_redis_makes_no_worker_rob_another(our_bench: Bench, asks: 
         our_bench.take(broker)
 
     def beats_ms() -> list[float]:
-        return [score for _, score in our_bench.redis.zrange(f"{NAMESPACE}:__heartbeats__", 0, -1, withscores=True)]
+        return [
+            score for _, score in our_bench.redis.zrange(f"{NAMESPACE}:__heartbeats__", 0, -1, withscores=True)
+        ]
 
     began_ms = max(beats_ms())
     # By now each of them may judge the others.
