@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 # Scripts in an environment hold its path: a checkout that was moved needs it anew.
 MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+RECORD ?= docs/performance/record.json
+PLOTS := $(VENV)/plots/.made
+WRITE_PERFORMANCE = $(BIN)/python -m benchmarks.performance.document "$(RECORD)" \
+	&& $(VENV)/plots/bin/python -m benchmarks.performance.plots "$(RECORD)" docs/performance
 PRISMA := tests/prisma/node_modules/.package-lock.json
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
@@ -15,7 +19,7 @@ ALONE := unset DATABASE_URL REDIS_URL $$(env | sed -n 's/^\(RUNFERRY_[A-Za-z0-9_
 # Tests and backfills start many processes: bytecode that is not kept would be compiled anew in each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help backfill pipeline test lint faults phases prisma bench lock audit
+.PHONY: help backfill pipeline test lint faults phases prisma bench performance performance-document lock audit
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +32,7 @@ help:
 	@echo 'make phases              some minutes of killed producers and of phases switched under a pipeline'
 	@echo 'make prisma              ask the real Prisma whether it agrees (needs node and npm)'
 	@echo 'make bench               measure the backfill against a plain script and a bare COPY'
+	@echo 'make performance         measure everything, some 15 minutes, and write docs/performance.md'
 	@echo 'make lock                pin the dependencies again (needs uv)'
 	@echo 'make audit               look every pin up in the public database of advisories; SERVICE=pypi for another'
 	@echo
@@ -75,17 +80,33 @@ $(PRISMA): tests/prisma/package-lock.json
 bench: $(MADE)
 	@$(ALONE) $(BIN)/python -m benchmarks.backfill $(ARGS)
 
+# What was measured is written down even where a step failed: the document says so.
+performance: $(MADE) $(PLOTS)
+	@$(ALONE) $(BIN)/python -m benchmarks.performance --json "$(RECORD)" $(ARGS); measured=$$?; \
+	[ $$measured -le 1 ] || exit $$measured; \
+	$(WRITE_PERFORMANCE) && exit $$measured
+
+performance-document: $(MADE) $(PLOTS)
+	@$(WRITE_PERFORMANCE)
+
+# Drawing needs what nothing else does.
+$(PLOTS): $(MADE) benchmarks/plots.lock
+	@$(BIN)/python -m venv --clear $(VENV)/plots
+	@$(VENV)/plots/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r benchmarks/plots.lock
+	@touch $@
+
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 2; }
 	@echo setuptools | $(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml -
 	@$(COMPILE) --constraints requirements.lock --output-file ops/deploy/requirements.lock pyproject.toml
 	@echo setuptools | $(COMPILE) --constraints requirements.lock --output-file ops/deploy/build.lock -
 	@echo pip-audit | $(COMPILE) --upgrade --constraints requirements.lock --output-file ops/deploy/audit.lock -
+	@echo matplotlib | $(COMPILE) --upgrade --constraints requirements.lock --output-file benchmarks/plots.lock -
 
 # Not a part of the gate: it needs a network, and its answer changes without a change here.
 audit: $(VENV)/audit/.made
 	@$(BIN)/python tests/support/dependency_audit.py $(or $(SERVICE),osv) $(VENV)/audit/bin/pip-audit \
-		requirements.lock ops/deploy/audit.lock
+		requirements.lock ops/deploy/audit.lock benchmarks/plots.lock
 
 $(VENV)/audit/.made: $(MADE) ops/deploy/audit.lock
 	@$(BIN)/python -m venv --clear $(VENV)/audit

@@ -28,6 +28,7 @@ _TITLES: Final = {
     "sequential": "(a) sequential",
     "copy": "(b) bare COPY",
     "copy_by_two": "(b2) two COPY",
+    "dramatiq": "(d) stock Dramatiq",
     "runferry": "(c) runferry",
 }
 _PARTS: Final = ("client", "workers", "postgres", "redis")

@@ -17,10 +17,10 @@ import asyncpg
 import click
 import orjson
 
-from benchmarks.contenders import running_workers
 from benchmarks.measured_command import Measured, run_measured
 from benchmarks.processor_time import peak_mib
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
+from benchmarks.worker_processes import running_workers
 from shared.contract import DocumentBody
 from shared.documents import Document, content_sha256
 

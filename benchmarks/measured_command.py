@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,8 +41,17 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return kept | dict(extra)
 
 
-def run_measured(command: Sequence[str], environment: Mapping[str, str], *, most_status: int = 0) -> Measured:
-    """Run `command` to its end; raises BenchmarkFailed, with what it said, where it ended with a greater status."""
+def run_measured(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    most_status: int = 0,
+    started_as: Callable[[int], None] = lambda _pid: None,
+) -> Measured:
+    """Run `command` to its end; raises BenchmarkFailed, with what it said, where it ended with a greater status.
+
+    `started_as` is called with its process id.
+    """
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -50,12 +59,18 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str], *, most
         )
         timer = threading.Timer(_TIMEOUT_S, process.kill)
         timer.start()
+        started_as(process.pid)
         try:
             assert process.stdout is not None
             stdout = process.stdout.read()
             # wait4 tells this child's usage, children that it reaped included.
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
+        except BaseException:
+            # Whoever interrupts the benchmark must not leave its commands behind.
+            process.kill()
+            process.wait()
+            raise
         finally:
             timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)

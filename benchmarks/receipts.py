@@ -15,9 +15,9 @@ from typing import Final
 
 import click
 
-from benchmarks.contenders import running_workers
 from benchmarks.measured_command import REPOSITORY, clean_environment
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
+from benchmarks.worker_processes import running_workers
 from producers import StageStore
 from shared.settings import Phase, Settings
 

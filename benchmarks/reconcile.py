@@ -16,11 +16,11 @@ from typing import Final
 
 import click
 
-from benchmarks.contenders import WORKER_PROCESSES, running_workers
 from benchmarks.measured_command import Measured, run_measured
 from benchmarks.processor_time import peak_mib, tree_cpu_s
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
 from benchmarks.tree import DEFAULT_SEED, generate
+from benchmarks.worker_processes import WORKER_PROCESSES, running_workers
 
 _STAGES: Final = 5
 

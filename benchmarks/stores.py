@@ -116,6 +116,38 @@ class BenchmarkStores:
         """Do something with a connection to the round's database."""
         return self._on(_DATABASE, work)
 
+    def wal_bytes(self) -> int:
+        """Return how much PostgreSQL has ever logged."""
+
+        async def position(connection: asyncpg.Connection) -> int:
+            return int(await connection.fetchval("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
+
+        return self.on_database(position)
+
+    def all_rows(self) -> int:
+        """Return the rows of all tables of the web app and of runferry."""
+
+        async def count(connection: asyncpg.Connection) -> int:
+            tables = await connection.fetch(
+                "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name FROM pg_tables"
+                " WHERE schemaname IN ('public', 'runferry')"
+            )
+            return sum([await connection.fetchval(f"SELECT count(*) FROM {table['name']}") for table in tables])
+
+        return self.on_database(count)
+
+    def row_versions(self) -> dict[str, tuple[int, int]]:
+        """Return per table of the web app its rows and a sum over who wrote each: it changes with any row touched."""
+
+        async def versions(connection: asyncpg.Connection) -> dict[str, tuple[int, int]]:
+            query = (
+                'SELECT count(*), coalesce(sum(hashtextextended(id || xmin::text, 0)), 0)::text FROM public."{}"'
+            )
+            found = {table: await connection.fetchrow(query.format(table)) for table in WEB_APP_TABLES}
+            return {table: (row[0], int(row[1])) for table, row in found.items() if row is not None}
+
+        return self.on_database(versions)
+
     def server_times(self) -> ServerTimes:
         """Return what the servers have used so far."""
         postgres, server = self.services.postgres.pid, self.services.redis.pid

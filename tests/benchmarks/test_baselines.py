@@ -6,12 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from benchmarks import stock_dramatiq
 from benchmarks.measured_command import REPOSITORY
 from benchmarks.simple_rows import CARD_COLUMNS, USER_ID
 from benchmarks.tree import generate
@@ -25,6 +27,7 @@ BASELINES = {
     "sequential": ["benchmarks.sequential"],
     "copy": ["benchmarks.bulk_copy"],
     "copy_by_two": ["benchmarks.bulk_copy", "2"],
+    "dramatiq": [],  # its actor, called without a queue
 }
 
 
@@ -39,13 +42,16 @@ def rows(request: pytest.FixtureRequest, tree: Path, database_url: str) -> dict[
     """What each baseline wrote, by table."""
     insert_user = 'INSERT INTO "User" (id, "clerkId", email, "updatedAt") VALUES ($1, $1, $1, now())'
     _query(database_url, insert_user, USER_ID)
-    module, *more = BASELINES[request.param]
-    subprocess.run(
-        [sys.executable, "-m", module, str(tree), *more],
-        cwd=REPOSITORY,
-        env=os.environ | {"DATABASE_URL": database_url},
-        check=True,
-    )
+    if command := BASELINES[request.param]:
+        module, *more = command
+        subprocess.run(
+            [sys.executable, "-m", module, str(tree), *more],
+            cwd=REPOSITORY,
+            env=os.environ | {"DATABASE_URL": database_url},
+            check=True,
+        )
+    else:
+        asyncio.run(_write_twice(database_url, [*tree.iterdir()]))
     order = {"Run": "id", "InspirationReport": '"runId"', "OpportunityCard": '"runId", number'}
     order["StageOutput"] = '"runId", "stageNumber"'
     written = {
@@ -75,6 +81,16 @@ def test_every_baseline_writes_the_values_that_the_mapping_finds(rows: dict[str,
     for card, found in zip(mapped, cards, strict=True):
         for column in CARD_COLUMNS:
             assert _words(getattr(card, column)) == _words(found[column])
+
+
+async def _write_twice(database_url: str, run_dirs: Sequence[Path]) -> None:
+    """A message may come twice: these are upserts."""
+    connection = await asyncpg.connect(**DatabaseAddress.parse(database_url).connect_arguments())
+    try:
+        for run_dir in [*run_dirs, *run_dirs]:
+            await stock_dramatiq.write_run(connection, run_dir.name, stock_dramatiq.read_documents(run_dir))
+    finally:
+        await connection.close()
 
 
 def _words(value: object) -> list[str]:

@@ -22,7 +22,13 @@ from dependency_audit import (
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "ops/deploy/requirements.lock", "ops/deploy/build.lock", "ops/deploy/audit.lock")
+LOCKS = (
+    "requirements.lock",
+    "ops/deploy/requirements.lock",
+    "ops/deploy/build.lock",
+    "ops/deploy/audit.lock",
+    "benchmarks/plots.lock",
+)
 HASH = "--hash=sha256:" + "0" * 64
 
 
