@@ -94,7 +94,7 @@ def replay_of(filed: FiledLetter, batch: Batch, copy: Copy | None = None) -> Rep
         output = OutputBody.of(stage, copy.documents, copy.produced_at, mends=root_hash(filed))
     else:
         produced_at = filed.letter.produced_at or output.produced_at
-        output = output.model_copy(update={"produced_at": produced_at, "expects": None})
+        output = output.model_copy(update={"produced_at": produced_at, "expects": None, "known": None})
     contract = StageOutputsMessage(
         run_id=filed.letter.envelope.get("run_id", filed.letter.run_id),
         publisher=batch.publisher,
@@ -145,7 +145,9 @@ def _replay_of_message(filed: FiledLetter, batch: Batch) -> Replay:
     if not isinstance(contract, StageOutputsMessage):
         return _replay(filed, contract, batch, queues.LIVE, queues.WRITE_LIVE)
     outputs = tuple(
-        output.model_copy(update={"mends": output.mends or filed.letter.content_sha256, "expects": None})
+        output.model_copy(
+            update={"mends": output.mends or filed.letter.content_sha256, "expects": None, "known": None}
+        )
         for output in contract.outputs
     )
     first_origin = contract.replay_of if contract.origin is Origin.REPLAY else contract.origin

@@ -115,8 +115,8 @@ def letter_of_bytes(
 
 
 def payload_of(output: OutputBody) -> bytes:
-    """Return the output's body as JSON bytes."""
-    body = output.model_dump(mode="json", exclude_none=True)
+    """Return the output's body as JSON bytes, without what held only when it was published."""
+    body = output.model_dump(mode="json", exclude_none=True, exclude={"known"})
     try:
         return orjson.dumps(body)
     except TypeError:

@@ -8,6 +8,7 @@ import pytest
 from writing_bench import BROKEN, Bench, at, cards, inspirations, outputs, trends
 
 from shared.contract import StageOutputsMessage
+from shared.dead_letters.evidence import output_of
 from workers import stage_fold
 
 
@@ -60,5 +61,7 @@ def test_a_known_output_that_was_overtaken_is_judged_like_any_other(bench: Bench
 def test_a_lie_about_a_malformed_output_changes_nothing(bench: Bench) -> None:
     lie = known(outputs("run-a", (1, BROKEN, 0), (2, trends(), 0)))
     assert bench.write(lie) == [{1: "dead_lettered", 2: "applied"}]
-    (letter,) = bench.rows("SELECT reason, produced_at FROM runferry.dead_letter")
+    (letter,) = bench.rows("SELECT reason, produced_at, payload FROM runferry.dead_letter")
     assert (letter["reason"], letter["produced_at"]) == ("not_json", at(0))
+    # Else a dry run of its replay would believe it, and call it one that passes.
+    assert output_of(letter["payload"]) == lie.outputs[0].model_copy(update={"known": None})
