@@ -22,7 +22,7 @@ from shared.command import DIFFERENCE, DONE, RunferryCommand, store_options
 from shared.errors import UsageError
 from shared.log import configure, report_uncaught
 from shared.metrics.endpoint import registry_of
-from shared.metrics.textfile import write_textfile
+from shared.metrics.textfile import textfile_option, write_textfile
 from shared.settings import Settings
 from shared.stores import Stores, resolve_stores
 
@@ -33,24 +33,19 @@ DEFAULT_PORT: Final = 9464
 @click.command(
     "metrics",
     cls=RunferryCommand,
-    epilog="""\\b
+    epilog="""\b
 Examples:
   ops metrics                                  what Prometheus would be told now
   ops metrics --serve --port 9464              be scraped, until told to end
   ops metrics --to /var/lib/node_exporter/runferry.prom
 
-\\b
+\b
 Exit status: 0 both stores answered, 1 one of them did not.""",
 )
 @click.option("--serve", "serving", is_flag=True, help="Serve them over HTTP, looking at each scrape.")
 @click.option("--host", metavar="ADDRESS", help="Bound to; RUNFERRY_METRICS_HOST, else 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65_535), help=f"RUNFERRY_METRICS_PORT, else {DEFAULT_PORT}.")
-@click.option(
-    "--to",
-    "file",
-    type=click.Path(path_type=Path),
-    help="Write them to FILE, for a node exporter's textfile collector.",
-)
+@textfile_option
 @store_options
 def metrics(settings: Settings, *, serving: bool, host: str | None, port: int | None, file: Path | None) -> int:
     """Tell Prometheus of the whole system: queues, workers, dead letters, reports, phase, backups.

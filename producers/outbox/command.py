@@ -17,7 +17,7 @@ from producers.outbox.outbox import Outbox
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
 from shared.durations import Duration
 from shared.errors import UsageError
-from shared.metrics.textfile import write_textfile
+from shared.metrics.textfile import textfile_option, write_textfile
 from shared.phase.follower import PhaseFollower
 from shared.settings import Phase, Settings
 from shared.stores import resolve_stores
@@ -68,12 +68,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 
 
 @outbox.command()
-@click.option(
-    "--to",
-    "file",
-    type=click.Path(path_type=Path),
-    help="Write them to FILE, for a node exporter's textfile collector.",
-)
+@textfile_option
 @store_options
 def metrics(settings: Settings, *, file: Path | None) -> int:
     """Tell Prometheus how much waits, from this disk alone: also while Redis and PostgreSQL are away.

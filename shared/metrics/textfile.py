@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
+import click
+
 from shared.errors import UsageError
+
+#: The option of commands that print metrics; its value is called `file`.
+textfile_option: Final = click.option(
+    "--to",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Write them to FILE, for a node exporter's textfile collector.",
+)
 
 
 def write_textfile(file: Path, text: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+from collections.abc import Iterator
 
 import asyncpg
 import click
@@ -13,9 +14,12 @@ import redis
 from click.testing import CliRunner
 from dramatiq.errors import BrokerConnectionError
 
+from ops.command import main as operator
+from producers.command import main as producer
 from shared.command import DIFFERENCE, DONE, USAGE, RunferryGroup, first_and_last, print_json, say, store_options
 from shared.errors import DatabaseAway, SettingsError
 from shared.settings import Settings
+from workers.command import main as worker
 
 
 def command_raising(error: BaseException) -> click.Group:
@@ -36,6 +40,25 @@ def run(command: click.Command, *arguments: str) -> tuple[int, str, str]:
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.exit_code, done.stdout, done.stderr
+
+
+def commands(command: click.Command, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands(found, *names, name)
+
+
+@pytest.mark.parametrize("role", [operator, producer, worker], ids=["ops", "producer", "worker"])
+def test_help_shows_its_examples_line_by_line(role: click.Command) -> None:
+    for names in commands(role):
+        _, said, _ = run(role, *names, "--help")
+        assert said.startswith("Usage: ")
+        assert "\\b" not in said, names
+        assert "Examples: " not in said, names
 
 
 @pytest.mark.parametrize("error", [SettingsError("It is so."), DatabaseAway("It is so.")])
