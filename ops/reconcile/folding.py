@@ -11,7 +11,7 @@ from ops.reconcile.tally import Tally
 from shared.errors import UsageError
 from shared.ids import RunId, Stage
 from shared.reconciling.slices import Answer, Slice
-from shared.reconciling.verdicts import Standing
+from shared.reconciling.verdicts import MEANINGS, Standing, Weight
 from shared.run_folders.listing import list_named
 
 #: Hears each verdict.
@@ -37,7 +37,10 @@ class Folder:
         self.done_runs += portion.runs - len(portion.asked.runs)
 
     async def fold(self, asked: Slice, worker: str, answer: Answer, took: Took | None = None) -> None:
-        """Count the answer to a slice; raises UsageError where the worker can't judge, or sees another tree."""
+        """Count the answer to a slice; `took` hears of what is asked again.
+
+        Raises UsageError where the worker can't judge, or sees another tree.
+        """
         if answer.error is not None:
             raise UsageError(f"The worker {worker} could not judge: {answer.error}")
         if answer.seen_otherwise:
@@ -51,7 +54,9 @@ class Folder:
                     if took is not None:
                         took(run_id, stage, standing)
         for named in answer.named:
-            self._tally.name(named)
+            # A run that is asked about again has been named with what stands beside the equation.
+            if took is None or MEANINGS[named.verdict].weight is not Weight.ASIDE:
+                self._tally.name(named)
         self.done_runs += len(asked.runs)
 
     def _look_again(self, asked: Slice, worker: str, answer: Answer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -107,3 +108,12 @@ def test_a_repair_that_is_unknown_is_refused(proof: Proof) -> None:
     ended = proof.reconcile("--repair=in_flight")
     assert (ended.status, ended.stdout) == (2, "")
     assert "--repair does not take in_flight" in ended.stderr
+
+
+def test_rows_without_files_of_a_run_that_is_repaired_are_named_once(migrated: Proof) -> None:
+    shutil.rmtree(migrated.root / "run-000" / "stage5")
+    migrated.write("run-000", 3, "universal-lessons.md", "# New\n", at_s=OLD_S + 1)
+    report = migrated.reconcile("--repair")
+    assert report.verdicts == {"match": 14}
+    assert report.named("run_id", "stage", "verdict") == [("run-000", 5, "row_without_files")]
+    assert report.json["rows_without_files"] == 1
