@@ -24,21 +24,29 @@ from workers.supervisor import Supervisor
 log = structlog.get_logger(__name__)
 
 
+def _default(setting: str) -> object:
+    return Settings.model_fields[setting].default
+
+
 @click.command(
     cls=RunferryCommand,
     epilog="""\b
 Examples:
   worker                                two processes on all queues
-  worker --processes 4 --threads 16     more of them
+  worker --processes 4 --threads 64     more of them
   worker --scheduler                    also prove on a schedule that nothing is lost
   worker --scheduler --processes 0      do that alone, beside workers elsewhere
   worker --queues live                  for what pipelines send now, and nothing else""",
 )
 @click.option(
-    "--processes", type=click.IntRange(0, 64), help="Worker processes (default 2; RUNFERRY_WORKER_PROCESSES)."
+    "--processes",
+    type=click.IntRange(0, 64),
+    help=f"Worker processes (default {_default('worker_processes')}; RUNFERRY_WORKER_PROCESSES).",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 256), help="Threads a process (default 16; RUNFERRY_WORKER_THREADS)."
+    "--threads",
+    type=click.IntRange(1, 256),
+    help=f"Threads a process (default {_default('worker_threads')}; RUNFERRY_WORKER_THREADS).",
 )
 @click.option(
     "--queues",
