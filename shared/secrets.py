@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from shared.settings import Settings
 
-_PASSWORD_IN_URL: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
+#: Up to the last @: a password may hold others. What follows a quote is another text, unless the password holds one.
+_PASSWORD_IN_URL: Final = re.compile(r"""(\w+://[^\s:/@]*):(?:[^\s"']+|[^\s@]+)@""")
 _PASSWORD_IN_QUERY: Final = re.compile(r"([?&]\w*password)=[^\s&\"')]+", re.IGNORECASE)
 #: A shorter one would be found in words that are none.
 _LEAST_CHARACTERS: Final = 6

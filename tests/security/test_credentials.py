@@ -215,6 +215,8 @@ def test_passwords_of_other_urls_are_hidden_and_short_ones_do_no_harm() -> None:
     )
     hide = hider(Settings.from_environment(database_url="postgresql://u:a@db/x", redis_url="redis://q/0"))
     assert hide("a word") == "a word"
+    line = '{"url":"redis://q:p@w@h/0","mail":"ann@example"}'
+    assert hide_passwords(line) == '{"url":"redis://q:***@h/0","mail":"ann@example"}'
 
 
 def test_the_files_of_the_embedded_services_with_passwords_are_their_owners_alone(
