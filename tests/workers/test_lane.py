@@ -55,7 +55,8 @@ def test_an_error_of_the_writer_itself_is_told_to_those_who_wait_and_ends_no_lan
                     item = Item(judged(outputs(f"run-{len(found)}", (2, trends(), number))), Future())
                     found.append(item)
                     lane.put(item)
-                    await asyncio.wait([asyncio.wrap_future(item.done)], timeout=30)
+                    async with asyncio.timeout(30):
+                        await asyncio.gather(asyncio.wrap_future(item.done), return_exceptions=True)
                 assert not running.done()
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)

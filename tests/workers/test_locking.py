@@ -61,7 +61,8 @@ def test_a_batch_waits_for_a_run_that_others_hold_only_once_more(bench: Bench) -
             for item in items:
                 lane.put(item)
             running = asyncio.create_task(lane.run())
-            await asyncio.wait([asyncio.wrap_future(item.done) for item in items], timeout=30)
+            async with asyncio.timeout(30):
+                await asyncio.gather(*(asyncio.wrap_future(item.done) for item in items), return_exceptions=True)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             return items
