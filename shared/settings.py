@@ -117,7 +117,7 @@ class Settings(BaseSettings):
 
     worker_processes: int = Field(default=2, ge=1, description="Processes that `worker` runs.")
     worker_threads: int = Field(
-        default=32,
+        default=16,
         ge=1,
         description="Threads, and so messages under way, a process; an eighth is kept free for live outputs.",
     )
