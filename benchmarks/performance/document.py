@@ -26,7 +26,7 @@ from benchmarks.performance.figures import (
     samples,
 )
 from benchmarks.performance.names import title
-from benchmarks.performance.record import Record
+from benchmarks.performance.record import Record, Round
 
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 _MARKED: Final = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
@@ -43,7 +43,7 @@ def rendered(text: str, record: Record) -> str:
 
 
 def _machine(record: Record) -> str:
-    machine, rounds = record.machine, [one for one in record.rounds if one.carried]
+    machine, rounds = record.machine, {one.number for one in record.rounds if _is_whole(one)}
     said = [
         f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; "
         f"a page is durable in {machine['fsync_ms']:.2f} ms (fdatasync, median)",
@@ -55,6 +55,11 @@ def _machine(record: Record) -> str:
     ]
     failed = [f"**failed**: {failure.step}: {failure.said.splitlines()[0]}" for failure in record.failures]
     return "\n".join(f"- {line}" for line in [*said, *failed])
+
+
+def _is_whole(one: Round) -> bool:
+    """Whether this is a round of contenders, and not of what was measured beside them."""
+    return any(found.name in names.END_TO_END for found in one.carried)
 
 
 def _goals(record: Record) -> str:
@@ -74,7 +79,7 @@ def _end_to_end(record: Record) -> str:
 
 
 def _alone(record: Record) -> str:
-    found = [one for name in names.ALONE if (one := cost(record, name)) is not None]
+    found = [one for name in [*names.ALONE, *names.LARGE_TREE] if (one := cost(record, name)) is not None]
     rows = [
         [title(one.name), *_speed(one), *_spent(one, PARTS), bound(one, record.machine["cores"])] for one in found
     ]
@@ -101,8 +106,8 @@ def _idle(record: Record) -> str:
         return _NOT_MEASURED
     mean, greatest = median(one.mean_share for one in idle), max(one.greatest_share for one in idle)
     return (
-        f"An idle worker process used {mean:.2%} of a core (median of {len(idle)} rounds; the busiest process of any "
-        f"round {greatest:.2%})."
+        f"An idle worker process used {mean:.2%} of a core (the median of all rounds; the busiest process of "
+        f"any round {greatest:.2%})."
     )
 
 
