@@ -111,8 +111,8 @@ def run_process(
     follower = PhaseFollower(settings, role="worker", redis_url=stores.redis_url, database=stores.database)
     follower.start()
     while not ending.wait(_TICK_S):
-        _follow_holds(broker, holds, queue_names)
-        ahead = ahead_of_redis(broker.client)
+        # Where Redis is away, asking once is long enough: a process that is told to end must not wait twice.
+        ahead = ahead_of_redis(broker.client) if _follow_holds(broker, holds, queue_names) else None
         if metrics is not None:
             metrics.tend()
         if parent_pid is not None and os.getppid() != parent_pid:
@@ -136,12 +136,12 @@ def _kept_free(threads: int) -> int:
     return 0 if threads == 1 else max(1, threads // 8)
 
 
-def _follow_holds(broker: RunferryBroker, holds: Holds, queue_names: Sequence[str]) -> None:
-    """Stop or go on with queues that a person held or let go."""
+def _follow_holds(broker: RunferryBroker, holds: Holds, queue_names: Sequence[str]) -> bool:
+    """Stop or go on with queues that a person held or let go; returns whether Redis answered."""
     try:
         held = holds.all()
     except redis.RedisError:
-        return  # the consumers say that Redis is away; the last word holds until it is back
+        return False  # the consumers say that Redis is away; the last word holds until it is back
     for name in queue_names:
         if name in held and not broker.is_paused(name):
             log.warning("queue held", queue=name, who=held[name].who, why=held[name].why)
@@ -149,6 +149,7 @@ def _follow_holds(broker: RunferryBroker, holds: Holds, queue_names: Sequence[st
         elif name not in held and broker.is_paused(name):
             log.info("queue goes on", queue=name)
             broker.resume(name)
+    return True
 
 
 def _end_on_signals() -> threading.Event:
