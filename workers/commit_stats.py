@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
+from shared.errors import Malformed
 from shared.ids import Stage
 from shared.metrics.tally import Tally
 from shared.reasons import Reason
@@ -63,5 +64,15 @@ class CommitStats:
         reasons = {bad.body.stage: bad.malformed.reason for bad in intake.bad}
         for stage, verdict in found.items():
             if verdict is Verdict.DEAD_LETTERED:
-                # Of what was judged good, nothing dies but what has no owner.
-                self.dead[reasons.get(stage, Reason.UNKNOWN_USER).value] += 1
+                self.dead[(reasons.get(stage) or _late_reason(intake, stage)).value] += 1
+
+
+def _late_reason(intake: Intake, stage: Stage) -> Reason:
+    """Return why an output that was judged good died: it was not known after all, and is malformed, or has no owner."""
+    for good in intake.good:
+        if good.body.stage == stage:
+            try:
+                good.map()
+            except Malformed as malformed:
+                return malformed.reason
+    return Reason.UNKNOWN_USER

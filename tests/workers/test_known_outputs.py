@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from writing_bench import BROKEN, Bench, at, cards, inspirations, outputs, trends
+from writing_bench import BROKEN, Bench, at, cards, inspirations, judged, outputs, trends
 
 from shared.contract import StageOutputsMessage
 from shared.dead_letters.evidence import output_of
+from shared.ids import Stage
+from shared.verdicts import Verdict
 from workers import stage_fold
+from workers.commit_stats import CommitStats
 
 
 def known(message: StageOutputsMessage) -> StageOutputsMessage:
@@ -65,3 +68,10 @@ def test_a_lie_about_a_malformed_output_changes_nothing(bench: Bench) -> None:
     assert (letter["reason"], letter["produced_at"]) == ("not_json", at(0))
     # Else a dry run of its replay would believe it, and call it one that passes.
     assert output_of(letter["payload"]) == lie.outputs[0].model_copy(update={"known": None})
+
+
+def test_such_a_lie_is_counted_by_its_own_reason() -> None:
+    stats = CommitStats()
+    lie = judged(known(outputs("run-a", (1, BROKEN, 0))))
+    stats.committed([lie], [{Stage.INSPIRATIONS: Verdict.DEAD_LETTERED}], 0.1)
+    assert stats.dead == {"not_json": 1}
