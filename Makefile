@@ -44,9 +44,13 @@ backfill: $(MADE)
 	@$(BIN)/ops schema apply
 	@$(BIN)/producer backfill --all --root "$(ROOT)" --wait --run-workers 2; backfill=$$?; \
 	[ $$backfill -le 1 ] || exit $$backfill; \
-	echo; $(BIN)/ops reconcile --all --root "$(ROOT)" --run-workers 2 && exit $$backfill
-	@[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'
-	@command -v ops >/dev/null || echo 'For ops, producer and worker by name:  export PATH="$(CURDIR)/$(BIN):$$PATH"'
+	echo; $(BIN)/ops reconcile --all --root "$(ROOT)" --run-workers 2; report=$$?; \
+	[ $$report -le 1 ] || exit $$report; \
+	echo; \
+	[ -n "$$DATABASE_URL" ] || echo 'PostgreSQL and Redis go on running: $(BIN)/ops services stop ends them.'; \
+	command -v ops >/dev/null || echo 'For ops, producer and worker by name:  export PATH="$(CURDIR)/$(BIN):$$PATH"'; \
+	[ -n "$$RUNFERRY_ROOT" ] || echo "For the other commands to look at this tree:  export RUNFERRY_ROOT=\"$$(cd "$(ROOT)" && pwd)\""; \
+	[ $$backfill -eq 0 ] && exit $$report; exit $$backfill
 
 pipeline: $(MADE)
 	@$(BIN)/ops services start --quiet

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "doctor": Entry("ops.doctor.command:doctor", Section.LOOK),
     "status": Entry("ops.status.command:status", Section.LOOK),
     "metrics": Entry("ops.metrics.command:metrics", Section.LOOK),
+    "psql": Entry("ops.psql:psql", Section.LOOK),
     "trace": Entry("ops.trace.command:trace", Section.LOOK),
     "reconcile": Entry("ops.reconcile.command:reconcile", Section.PROVE),
     "checklist": Entry("ops.checklist.command:checklist", Section.PROVE),
@@ -66,11 +67,7 @@ class _Commands(RunferryGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in Section:
             names = [name for name, entry in COMMANDS.items() if entry.section is section]
-            loaded = [(name, self.get_command(ctx, name)) for name in names]
-            rows = [(name, command.get_short_help_str(limit=100)) for name, command in loaded if command]
-            if rows:
-                with formatter.section(section):
-                    formatter.write_dl(rows)
+            self.list_section(section, names, ctx, formatter)
 
 
 @click.group(cls=_Commands)
@@ -80,8 +77,9 @@ def main() -> None:
 
     \b
     Examples:
-      ops services status
-      ops services start --json
+      ops status --watch
+      ops reconcile --all --run-workers 2
+      ops dlq list
     """
 
 

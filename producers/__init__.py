@@ -22,6 +22,7 @@ from producers.stage_store.output import Source, StageOutput
 from producers.stage_store.store import StageStore
 from shared.contract import Hints
 from shared.documents import Document
+from shared.errors import Malformed, OutboxFull, OutputDeadLettered, SettingsError, StageOutputNotFound, UsageError
 
 __all__ = [
     "AsyncEmitter",
@@ -32,9 +33,15 @@ __all__ = [
     "Emitted",
     "Emitter",
     "Hints",
+    "Malformed",
+    "OutboxFull",
+    "OutputDeadLettered",
     "Receipt",
+    "SettingsError",
     "Source",
     "StageOutput",
+    "StageOutputNotFound",
     "StageStore",
     "Token",
+    "UsageError",
 ]

@@ -7,10 +7,8 @@ and shows how far it is.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Final
 from uuid import uuid4
-
-import click
 
 from producers.back_pressure import HighWater
 from producers.database import Database, OutputKey
@@ -36,11 +32,11 @@ from producers.sinks import Ask, DryRunSink, Outbound, PublishSink
 from producers.summary import text, write_json
 from producers.tally import Tally
 from producers.worker_processes import WorkerProcesses
-from shared import embedded
 from shared.broker.broker import RunferryBroker, make_broker
-from shared.command import first_and_last, say
+from shared.command import first_and_last, print_lines, say
 from shared.errors import DatabaseAway, QueueAway
 from shared.ids import RunId
+from shared.printable import briefly
 from shared.run_folders.scanner import Scanner
 from shared.run_folders.stage_folder import Limits
 from shared.settings import Settings
@@ -57,38 +53,26 @@ def run_backfill(options: BackfillOptions, settings: Settings, *, as_json: bool)
     with closing(Tally()) as tally:
         backfill = _Backfill(options, settings, scanner, tally)
         if options.dry_run:
-            return _print(options, tally, asyncio.run(backfill.dry_run()), None, as_json=as_json)
+            return _print(options, tally, asyncio.run(backfill.dry_run()), as_json=as_json)
         stores = resolve_stores(settings)
         refuse_examples(options.root, stores)
         with first_and_last(own_tree_notice(options.root, stores)):
-            outcome = asyncio.run(backfill.run(stores))
-            return _print(options, tally, outcome, _psql(stores), as_json=as_json)
+            try:
+                outcome = asyncio.run(backfill.run(stores))
+            except KeyboardInterrupt:
+                # It came while own workers were ended: what became of the outputs is known, and is told.
+                if backfill.outcome is None:
+                    raise
+                outcome = backfill.outcome
+            return _print(options, tally, outcome, as_json=as_json)
 
 
-def _print(
-    options: BackfillOptions, tally: Tally, outcome: Outcome, look_at_rows: str | None, *, as_json: bool
-) -> int:
+def _print(options: BackfillOptions, tally: Tally, outcome: Outcome, *, as_json: bool) -> int:
     if as_json:
         write_json(sys.stdout.buffer, options, tally, outcome)
     else:
-        for line in text(options, tally, outcome, look_at_rows=look_at_rows):
-            click.echo(_wrapped(line))
+        print_lines(text(options, tally, outcome))
     return exit_status(options, tally, outcome)
-
-
-def _wrapped(line: str) -> str:
-    """Break the long lines of lists at words on a terminal; commands stay whole, to be copied."""
-    if not line.startswith("  ") or not sys.stdout.isatty():
-        return line
-    width = max(40, shutil.get_terminal_size().columns)
-    return textwrap.fill(line, width, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False)
-
-
-def _psql(stores: Stores) -> str:
-    query = """-c 'SELECT * FROM "Run" LIMIT 5'"""
-    if stores.embedded and stores.home is not None and (services := embedded.status(stores.home)) is not None:
-        return f"{services.programs}/psql '{services.psql_url}' {query}"
-    return f'psql "$DATABASE_URL" {query}'
 
 
 class _Backfill:
@@ -103,6 +87,7 @@ class _Backfill:
         self._batch_id = f"backfill-{uuid4()}"
         self._total: int | None = len(options.run_ids) or None
         self._start_s = time.monotonic()
+        self.outcome: Outcome | None = None
 
     async def dry_run(self) -> Outcome:
         """Map everything and publish nothing."""
@@ -144,7 +129,7 @@ class _Backfill:
                 workers = self._start_workers(options.run_workers, stores)
             with _reporting() as reporter:
                 if workers is not None:
-                    reporter.note(f"Workers run with this command; their log is {workers.log}")
+                    reporter.note(f"Workers run with this command; their log is {briefly(workers.log)}")
                 follower = Follower(
                     feed,
                     self._tally,
@@ -191,13 +176,14 @@ class _Backfill:
                 failure = failure or str(away)
             finally:
                 counting.cancel()
-        return Outcome(
+        self.outcome = Outcome(
             seconds=time.monotonic() - self._start_s,
             batch_id=self._batch_id,
             in_flight=len(outbound) if outbound is not None else 0,
             interrupted=interrupted,
             failure=failure,
         )
+        return self.outcome
 
     async def _count(self) -> None:
         """Find out how many runs there are, while they are read already."""

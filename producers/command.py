@@ -53,7 +53,14 @@ class _RateOption(click.ParamType[float]):
 
 @click.group(cls=RunferryGroup)
 def main() -> None:
-    """Send stage outputs to the workers: all that is on disk, or one output now."""
+    """Send stage outputs to the workers: all that is on disk, or one output now.
+
+    \b
+    Examples:
+      producer backfill --all --dry-run
+      producer backfill --all --wait --run-workers 2
+      producer outbox status
+    """
 
 
 @main.command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from typing import Any, BinaryIO, Final
 
@@ -15,6 +15,7 @@ from producers.tally import APPLIED, CONFLICT, DEAD_LETTERED, DUPLICATE, SUPERSE
 from shared.printable import printable
 
 _MOST_NAMED: Final = 20
+_MOST_SORTED: Final = 1_000
 
 #: The verdicts that always have a line, and their words for people.
 _WORDS: Final = {
@@ -78,8 +79,8 @@ def _document(
     return counts, lists
 
 
-def text(options: BackfillOptions, tally: Tally, outcome: Outcome, *, look_at_rows: str | None) -> Iterator[str]:
-    """Yield the lines of the summary for people; `look_at_rows` is a command that shows rows."""
+def text(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[str]:
+    """Yield the lines of the summary for people."""
     rate = f" ({tally.runs / outcome.seconds:,.1f} runs/s)" if outcome.seconds > 0 else ""
     what = "Dry run" if options.dry_run else "Backfill"
     found = f"{_count(tally.runs, 'run')}, {_count(tally.outputs, 'output')}"
@@ -87,7 +88,7 @@ def text(options: BackfillOptions, tally: Tally, outcome: Outcome, *, look_at_ro
     yield ""
     yield from _counts(options, tally, outcome)
     yield from _named(options, tally)
-    yield from _ending(options, tally, outcome, look_at_rows)
+    yield from _ending(options, tally, outcome)
 
 
 def _counts(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[str]:
@@ -127,24 +128,31 @@ def _named(options: BackfillOptions, tally: Tally) -> Iterator[str]:
     yield from _section("Links to other runs, not followed", tally.aliases, _alias, "all of them: --json")
 
 
-def _ending(options: BackfillOptions, tally: Tally, outcome: Outcome, look_at_rows: str | None) -> Iterator[str]:
+def _ending(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[str]:
     yield ""
     if tally.outputs == 0 and outcome.is_whole:
         yield f"No stage output was found in {options.root}: is it the folder of the run folders?"
     if outcome.failure is not None:
         yield outcome.failure
     if not outcome.is_whole and not options.dry_run:
-        yield f"Go on with: {options.command('--resume', *(['--wait'] if options.follows else []))}"
+        yield f"Go on with: {options.command('--resume', *_followed(options))}"
     elif tally.unsettled and not options.dry_run:
-        yield f"Send what has settled with: {options.command('--resume', '--wait')}"
+        yield f"Send what has settled with: {options.command('--resume', *_followed(options))}"
     if tally.verdicts[CONFLICT]:
         yield "Settle conflicts with --prefer files or --prefer rows, for runs that you name with --run-id."
     if len(tally.dead_letters):
         yield "Look at a dead letter with: ops dlq show ID"
     if options.dry_run:
         yield f"Nothing was published. Do it with: {options.command('--wait')}"
-    elif look_at_rows is not None and options.follows:
-        yield f"Look at the rows with: {look_at_rows}"
+    elif options.follows:
+        yield """Look at the rows with: ops psql -c 'SELECT * FROM "Run" LIMIT 5'"""
+
+
+def _followed(options: BackfillOptions) -> list[str]:
+    """Return how the backfill was followed: who had workers for its length needs them again."""
+    if options.run_workers is not None:
+        return ["--run-workers", str(options.run_workers)]
+    return ["--wait"] if options.follows else []
 
 
 def _section(title: str, items: SpilledList, line: Callable[[dict[str, Any]], str], rest: str) -> Iterator[str]:
@@ -153,12 +161,22 @@ def _section(title: str, items: SpilledList, line: Callable[[dict[str, Any]], st
     yield ""
     yield f"{title} ({len(items):,}):"
     shown = 0
-    for _, group in islice(groupby(map(orjson.loads, items.lines()), _place), _MOST_NAMED):
+    for _, group in islice(groupby(_in_order(items), _place), _MOST_NAMED):
         first, *others = group
         shown += 1 + len(others)
         yield f"  {printable(line(first))}" + (f" (and {len(others)} more)" if others else "")
     if len(items) > shown:
         yield f"  … and {len(items) - shown:,} more; {rest}"
+
+
+def _in_order(items: SpilledList) -> Iterable[dict[str, Any]]:
+    """Return what is listed by run and stage, where it isn't too much to be sorted; workers answer in any order."""
+    found = map(orjson.loads, items.lines())
+    return (
+        found
+        if len(items) > _MOST_SORTED
+        else sorted(found, key=lambda item: (item["run_id"], item.get("stage") or 0))
+    )
 
 
 def _place(item: dict[str, Any]) -> tuple[str, int | None]:

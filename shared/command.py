@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -17,6 +19,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from shared.connection_errors import explain_redis
 from shared.errors import RunferryError
+from shared.printable import wrapped
 from shared.secrets import hide_passwords
 from shared.settings import Settings
 
@@ -31,6 +34,8 @@ INTERRUPTED: Final = 130
 
 #: For whoever looks for a fault of runferry's own.
 TRACEBACKS: Final = os.environ.get("RUNFERRY_TRACEBACK") == "1"
+
+_SENTENCE_CHARACTERS: Final = 200
 
 R = TypeVar("R")
 
@@ -61,14 +66,26 @@ def print_json(document: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Print a report on stdout as suits what that is: long lines are broken at words on a terminal alone."""
+    is_terminal = sys.stdout.isatty()
+    for line in lines:
+        click.echo(wrapped(line, shutil.get_terminal_size().columns) if is_terminal else line)
+
+
 def say(text: str = "") -> None:
     """Tell the user something, on stderr, so that stdout stays for results."""
     click.echo(text, err=True)
 
 
+def _fitting(sentence: str) -> str:
+    return wrapped(sentence, shutil.get_terminal_size().columns) if sys.stderr.isatty() else sentence
+
+
 @contextmanager
 def first_and_last(notice: str | None) -> Iterator[None]:
     """Say `notice`, if there is one, before and after what is done inside."""
+    notice = _fitting(notice) if notice else None
     if notice:
         say(notice)
     try:
@@ -94,7 +111,7 @@ class _Ending:
             sentence = _sentence(error, ctx)
             if sentence is None or TRACEBACKS:
                 raise
-            say(f"{ctx.command_path}: {sentence}")
+            say(_fitting(f"{ctx.command_path}: {sentence}"))
             ctx.exit(USAGE)
         if isinstance(result, int) and not isinstance(result, bool):
             ctx.exit(result)
@@ -110,6 +127,36 @@ class RunferryGroup(_Ending, click.Group):
 
     command_class = RunferryCommand
     group_class = type
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; of one that isn't there, name those that are written nearly so."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with its whole first sentence."""
+        self.list_section("Commands", self.list_commands(ctx), ctx, formatter)
+
+    def list_section(
+        self, title: str, names: Iterable[str], ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write one section of the list of commands."""
+        found = [(name, self.get_command(ctx, name)) for name in names]
+        rows = [
+            (name, command.get_short_help_str(limit=_SENTENCE_CHARACTERS))
+            for name, command in found
+            if command is not None and not command.hidden
+        ]
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 _SETTINGS: Final = "runferry.settings"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import unicodedata
+from pathlib import Path
 from typing import Final
 
+_LEAST_WIDTH: Final = 40
+_HANGING_INDENT: Final = 6
+_COMMAND: Final = re.compile(r"(: |`)(['/]|\S*/|ops |producer |worker\b|psql )")
 _CONTROL_PICTURES: Final = 0x2400
 _DELETE: Final = 0x7F
 _ZERO_WIDTH: Final = frozenset("\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -23,6 +29,28 @@ def printable_lines(text: str) -> list[str]:
 def cropped(text: str, width: int) -> str:
     """Return `text` cut to `width` characters, with an ellipsis where something was cut."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def wrapped(line: str, width: int) -> str:
+    """Return `line` broken at words where it is too long; one that ends in a command stays whole, to be copied."""
+    listed = line.startswith("  ")
+    bare = line.lstrip(" ")
+    if not listed and _COMMAND.search(line):
+        return line
+    return textwrap.fill(
+        bare,
+        max(_LEAST_WIDTH, width),
+        initial_indent=line[: len(line) - len(bare)],
+        subsequent_indent=" " * _HANGING_INDENT if listed else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def briefly(path: Path) -> str:
+    """Return `path` as one writes it in the folder where one is."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _shown(character: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from producers.worker_processes import WorkerProcesses
 from shared.command import say
+from shared.printable import briefly
 from shared.settings import Settings
 from shared.stores import Stores
 
@@ -26,7 +27,7 @@ def own_workers(processes: int | None, stores: Stores, settings: Settings, batch
         "RUNFERRY_ROOT": str(settings.root.absolute()),
     }
     workers = WorkerProcesses.start(processes, settings.home.absolute() / "logs" / f"{batch_id}.log", environment)
-    say(f"Workers run with this command; their log is {workers.log}")
+    say(f"Workers run with this command; their log is {briefly(workers.log)}")
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ops.dlq.rereading import check_root
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, count
 from ops.dlq.summary import letters
+from ops.dlq.tables import Row, print_rows
 from producers.identity import publisher_name
 from producers.rate import parse_rate
 from shared.broker.broker import make_broker
@@ -167,12 +168,17 @@ def _judge(settings: Settings, selection: Selection, batch: Batch, root: Path | 
     if as_json:
         print_json({"would_pass": found.would_pass, "would_fail": found.would_fail})
     else:
-        for failing in found.would_fail:
-            click.echo(f"{failing['id']}\twould fail\t{failing['reason']}\t{printable(failing['sentence'])}")
-        for letter_id in found.would_pass:
-            click.echo(f"{letter_id}\twould pass")
+        print_rows(_judged(found))
     say(f"{len(found.would_pass):,} would pass, {len(found.would_fail):,} would fail; nothing was sent.")
     return DIFFERENCE if found.would_fail else DONE
+
+
+def _judged(found: DryRun) -> Iterator[Row]:
+    for failing in found.would_fail:
+        letter_id, reason, sentence = failing["id"], failing["reason"], failing["sentence"]
+        yield Row((letter_id, "would fail", reason, sentence), str(letter_id), f"would fail: {reason}", sentence)
+    for letter_id in found.would_pass:
+        yield Row((letter_id, "would pass"), str(letter_id), "would pass", "")
 
 
 def result_json(result: ReplayResult, batch: Batch) -> dict[str, Any]:

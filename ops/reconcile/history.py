@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any
 
 import asyncpg
-import click
 import orjson
 
 from ops.dlq.database import with_database
@@ -18,7 +17,7 @@ from ops.reconcile.queries import QUERIES
 from ops.reconcile.report import again, exit_status, text
 from ops.reconcile.tally import Tally
 from shared.broker.broker import make_broker
-from shared.command import DONE, print_json, say
+from shared.command import DONE, print_json, print_lines, say
 from shared.errors import QueueAway, UsageError
 from shared.settings import Settings
 from shared.stores import Stores
@@ -63,8 +62,7 @@ def show_report(report_id: int, settings: Settings, *, as_json: bool) -> int:
         if as_json:
             print_json(report)
         else:
-            for line in text(options, tally, ending):
-                click.echo(line)
+            print_lines(text(options, tally, ending))
         return exit_status(options, tally, ending)
 
 

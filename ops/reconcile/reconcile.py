@@ -20,9 +20,10 @@ from ops.reconcile.report import Ending, exit_status, text, write_json
 from ops.reconcile.tally import Tally
 from producers.worker_processes import WorkerProcesses
 from shared.broker.broker import RunferryBroker, make_broker
-from shared.command import DONE, print_json
+from shared.command import DONE, print_json, print_lines
 from shared.connection_errors import DATABASE_LOST, explain_database
 from shared.database import connect
+from shared.printable import briefly
 from shared.schema_version import check
 from shared.settings import Settings
 from shared.stores import Stores, resolve_stores
@@ -33,14 +34,14 @@ _STOP_WORKERS_GRACE_S: Final = 5.0
 def run_reconcile(options: ReconcileOptions, settings: Settings, *, as_json: bool) -> int:
     """Make one report, print it, and return the exit status."""
     stores = resolve_stores(settings)
-    with closing(Tally()) as tally, ReconcileProgress() as progress:
-        with terminable():
+    with closing(Tally()) as tally:
+        # A bar that still ran would be drawn once more below the report.
+        with ReconcileProgress() as progress, terminable():
             ending = asyncio.run(_report(options, settings, stores, tally, progress))
         if as_json:
             write_json(sys.stdout.buffer, options, tally, ending)
         else:
-            for line in text(options, tally, ending):
-                click.echo(line)
+            print_lines(text(options, tally, ending))
         return exit_status(options, tally, ending)
 
 
@@ -113,7 +114,7 @@ def _own_workers(
         "RUNFERRY_ROOT": str(options.root.absolute()),
     }
     workers = WorkerProcesses.start(options.run_workers, log, environment)
-    progress.note(f"Workers run with this command; their log is {log}")
+    progress.note(f"Workers run with this command; their log is {briefly(log)}")
     try:
         yield workers
     finally:

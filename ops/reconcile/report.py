@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -13,12 +13,14 @@ import orjson
 from ops.reconcile.elsewhere import Elsewhere
 from ops.reconcile.options import ReconcileOptions
 from ops.reconcile.tally import Tally, named_in
+from producers.spill import SpilledList
 from shared.command import DIFFERENCE, DONE
 from shared.printable import cropped, printable
 from shared.reconciling.slices import Named
 from shared.reconciling.verdicts import MEANINGS, Repair, Standing, Weight
 
 _MOST_SHOWN: Final = 10
+_MOST_SHOWN_ASIDE: Final = 3
 _MOST_KEPT: Final = 1_000
 _FIELDS_SHOWN: Final = 3
 _DETAIL_CHARACTERS: Final = 200
@@ -27,7 +29,7 @@ _SECTIONS: Final = (
     (Weight.FAULT, "Not accounted for"),
     (Weight.WAITING, "Waiting"),
     (Weight.ACCOUNTED, "Accounted for, but no plain match"),
-    (Weight.ASIDE, "In the rows alone"),
+    (Weight.ASIDE, "In the rows alone, without files in this root; no fault"),
 )
 
 
@@ -136,14 +138,30 @@ def _section(weight: Weight, title: str, tally: Tally) -> Iterator[str]:
     yield ""
     yield f"{title}:"
     for word in sorted(words, key=list(Standing).index):
-        for named in islice(named_in(tally.named[word]), _MOST_SHOWN):
-            yield f"  {_line(named)}"
-        if (more := tally.named_count(word) - _MOST_SHOWN) > 0:
+        shown, most = 0, _MOST_SHOWN_ASIDE if weight is Weight.ASIDE else _MOST_SHOWN
+        for _, alike in islice(groupby(_in_order(tally.named[word]), _what_is_told), most):
+            several = list(alike)
+            shown += len(several)
+            yield f"  {_line(several)}"
+        if (more := tally.named_count(word) - shown) > 0:
             yield f"  … and {more:,} more that are {word.value}; all of them: --json"
 
 
-def _line(named: Named) -> str:
-    place = f"{named.run_id} stage {named.stage}" if named.stage else named.run_id
+def _in_order(items: SpilledList) -> Iterable[Named]:
+    """Return what is named by run and stage, where it isn't too much to be sorted; workers answer in any order."""
+    named = named_in(items)
+    return named if len(items) > _MOST_KEPT else sorted(named, key=lambda one: (one.run_id, one.stage))
+
+
+def _what_is_told(named: Named) -> tuple[object, ...]:
+    """Return what must be equal for several stages of a run to stand in one line."""
+    return named.run_id, named.letter_id, named.fields, named.detail, named.only_on_disk
+
+
+def _line(several: Sequence[Named]) -> str:
+    named = several[0]
+    stages = ", ".join(str(one.stage) for one in several if one.stage)
+    place = f"{named.run_id} stage{'s' if len(several) > 1 else ''} {stages}" if stages else named.run_id
     letter = "" if named.letter_id is None else f" #{named.letter_id}"
     fields = ", ".join(named.fields[:_FIELDS_SHOWN]) + (" …" if len(named.fields) > _FIELDS_SHOWN else "")
     only = "only on disk" if named.only_on_disk else ""
@@ -185,6 +203,10 @@ def _what_stays(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iter
 
 def _ways_out(options: ReconcileOptions, tally: Tally) -> Iterator[str]:
     found = {word for word, count in tally.answers.items() if count}
+    if Standing.UNREADABLE in found:
+        yield "What is not readable is mended on disk (rights, names, links), then sent by a backfill."
+    if Standing.UNSETTLED in found:
+        yield "What is still being written is judged once it has settled: run this again."
     if any(MEANINGS[word].repair is Repair.ALWAYS for word in found):
         yield f"Send what is missing or stale again with: {options.command('--repair')}"
     named = [

@@ -14,6 +14,7 @@ import asyncpg
 
 from ops.backup import manifest as parts
 from ops.backup.dump import run_program
+from ops.backup.folder import list_backups
 from ops.backup.libpq import database_address, libpq_address, on_database, patient
 from ops.backup.manifest import Manifest
 from ops.backup.programs import find_program
@@ -103,6 +104,8 @@ def _verified(source: Path, progress: StepProgress) -> Manifest:
         progress.update(done)
 
     verified = verify(source, took)
+    if verified.manifest is None and source.is_dir() and (backups := list_backups(source)):
+        raise UsageError(f"{source} holds backups and is none itself; the newest is {backups[0]}.")
     if verified.faults or verified.manifest is None:
         raise UsageError(
             f"{source} can't be relied on, and nothing was changed: {'; '.join(verified.faults).rstrip('.')}."

@@ -75,13 +75,14 @@ def rollback(
         raise UsageError("--include-pipeline goes with --all-migrated: a run that is named is rolled back whole.")
     if backup_to is not None and no_backup:
         raise UsageError("--backup-to or --no-backup: one of them.")
-    which = "all migrated runs" if all_migrated else f"{len(dict.fromkeys(run_ids)):,} runs"
+    named = tuple(dict.fromkeys(run_ids))
+    which = "all migrated runs" if all_migrated else named[0] if len(named) == 1 else f"{len(named):,} runs"
     # A script may go on without --yes as long as there is a way back from it as well.
     asked = sys.stdin.isatty() or no_backup
     if asked and not dry_run and not confirmed(f"Roll back {which}?", yes=yes):
         return DIFFERENCE
     options = RollbackOptions(
-        tuple(dict.fromkeys(run_ids)),
+        named,
         include_pipeline,
         dry_run,
         None if no_backup else backup_to or settings.home.absolute() / BACKUPS,

@@ -117,8 +117,8 @@ def _refuse_in_flight(broker: RunferryBroker, run_ids: Sequence[RunId]) -> None:
         raise UsageError(
             f"Messages of {len(travelling):,} of these runs are still in the queues "
             f"({', '.join(travelling[:_MOST_NAMED])}{', …' if len(travelling) > _MOST_NAMED else ''}), and would write "
-            "them again. Let the workers finish them (ops resume, if they are held), then run this again. Nothing "
-            "was changed."
+            "them again. Let workers finish them (`worker` starts some; ops resume, if they are held), then run this "
+            "again. Nothing was changed."
         )
 
 

@@ -16,8 +16,19 @@ from dramatiq.errors import BrokerConnectionError
 
 from ops.command import main as operator
 from producers.command import main as producer
-from shared.command import DIFFERENCE, DONE, USAGE, RunferryGroup, first_and_last, print_json, say, store_options
+from shared.command import (
+    DIFFERENCE,
+    DONE,
+    USAGE,
+    RunferryCommand,
+    RunferryGroup,
+    first_and_last,
+    print_json,
+    say,
+    store_options,
+)
 from shared.errors import DatabaseAway, SettingsError
+from shared.printable import wrapped
 from shared.settings import Settings
 from workers.command import main as worker
 
@@ -209,3 +220,32 @@ def test_an_interrupt_in_a_coroutine_ends_cleanly() -> None:
         asyncio.run(interrupted())
 
     assert run(group, "work")[0] == 130
+
+
+def test_a_command_that_is_nearly_one_is_named_and_no_sentence_of_the_list_is_cut_off() -> None:
+    @click.group(cls=RunferryGroup)
+    def group() -> None:
+        """A group."""
+
+    @group.command("status", cls=RunferryCommand)
+    def _status() -> None:
+        """Show the migration at a glance, with every queue, each worker, all dead letters and the rows."""
+
+    assert "Did you mean status?" in run(group, "sttus")[2]
+    assert "Did you mean" not in run(group, "nonsense")[2]
+    assert "dead letters and the rows." in " ".join(run(group, "--help")[1].split())
+
+
+def test_long_lines_are_broken_at_words_and_commands_stay_whole() -> None:
+    promise = "BALANCED: every output on disk is in the rows, in flight, or in a dead letter with its reason."
+    assert wrapped(promise, 80).splitlines() == [
+        "BALANCED: every output on disk is in the rows, in flight, or in a dead letter",
+        "with its reason.",
+    ]
+    assert wrapped("  run-1 stage 2: " + "word " * 20, 40).splitlines()[1].startswith("      word")
+    assert wrapped("  " + "a" * 90 + " stage 1", 80).splitlines() == ["  " + "a" * 90, "      stage 1"]
+    for command in (
+        "Go on with: producer backfill --all --root /a/very/long/path/of/run/folders --resume --wait --user-id me",
+        "Something is not there: run `ops schema apply`, and then everything that you wanted to do before it, again",
+    ):
+        assert wrapped(command, 40) == command

@@ -92,6 +92,21 @@ def test_the_line_for_looking_at_the_rows_works_as_it_is_shown_and_holds_no_pass
     assert password not in started.stdout
 
 
+def test_psql_is_opened_on_the_rows_and_gives_its_own_status_back(ops: Ops) -> None:
+    assert ops("psql", "-At", "-c", "SELECT current_user").stdout == "runferry\n"
+    failed = ops("psql", "-c", "SELECT nonsense")
+    assert (failed.returncode, 'column "nonsense" does not exist' in failed.stderr) == (1, True)
+
+
+def test_psql_takes_an_address_as_prisma_writes_it(ops: Ops, database_url: str, redis_url: str) -> None:
+    own = {
+        "DATABASE_URL": f"{database_url}{'&' if '?' in database_url else '?'}schema=web%20app&connection_limit=3",
+        "REDIS_URL": redis_url,
+    }
+    asked = ops("psql", "-At", "-c", "SHOW search_path", **own)
+    assert (asked.stdout, asked.stderr) == ('"web app"\n', "")
+
+
 def test_services_of_the_users_own_are_asked_and_never_started_or_stopped(
     ops: Ops, database_url: str, redis_url: str, folder: Path
 ) -> None:

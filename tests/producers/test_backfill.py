@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 
+from producers.worker_processes import WorkerProcesses
 from shared import queues
 from shared.documents import Document, content_sha256
 from shared.settings import Settings
@@ -371,6 +372,22 @@ def test_ctrl_c_ends_it_cleanly_and_says_how_to_go_on(
     assert "--resume" in stdout
     assert "Traceback" not in stderr
     assert f"{waiting(settings):>9,}  published" in stdout
+
+
+def test_ctrl_c_while_its_own_workers_end_loses_no_summary(
+    tree: Any, backfill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.write("run-1", TRENDS)
+    stop = WorkerProcesses.stop
+
+    def interrupted(self: WorkerProcesses, timeout_s: float) -> None:
+        signal.raise_signal(signal.SIGINT)
+        stop(self, timeout_s)
+
+    monkeypatch.setattr(WorkerProcesses, "stop", interrupted)
+    ended = backfill("--all", "--run-workers", "1")
+    assert ended.status == 0
+    assert f"{1:>9,}  applied" in ended.stdout
 
 
 def test_workers_of_its_own_that_die_are_told_with_the_end_of_their_log(

@@ -208,6 +208,13 @@ def test_a_folder_that_is_no_backup_is_told_so(installation: Installation) -> No
     assert ".." not in ended.stderr
 
 
+def test_a_folder_of_backups_is_told_with_the_newest_of_them(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "20261122T233301Z").mkdir()
+    (tmp_path / "20261123T233301Z").mkdir()
+    ended = installation.ops("restore", tmp_path, "--into", "never", expect=2)
+    assert f"the newest is {tmp_path / '20261123T233301Z'}." in ended.stderr
+
+
 @pytest.mark.parametrize("option", ["--into", "--overwrite"])
 def test_an_empty_name_is_not_taken_for_none(
     installation: Installation, empty_database_url: str, option: str
