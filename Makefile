@@ -25,7 +25,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo 'make backfill            carry the example runs to PostgreSQL and show what became of them'
 	@echo 'make backfill ROOT=DIR   the same for the run folders in DIR'
-	@echo 'make pipeline            run the example pipeline through the stage store; RUNFERRY_PHASE=... for another phase'
+	@echo 'make pipeline            run the example pipeline through the stage store; RUNFERRY_PHASE=... for another phase,'
+	@echo '                         ROOT=DIR for its run folders (.runferry/pipeline)'
 	@echo 'make test                everything that CI runs: format, lint, import rules, types, tests'
 	@echo 'make lint                the same without the tests'
 	@echo 'make faults              some minutes of killed workers and stores; SEED=... repeats a run'
@@ -55,7 +56,8 @@ backfill: $(MADE)
 pipeline: $(MADE)
 	@$(BIN)/ops services start --quiet
 	@$(BIN)/ops schema apply
-	@RUNFERRY_ROOT="$${RUNFERRY_ROOT:-.runferry/pipeline}" $(BIN)/python -m examples.pipeline --run-workers 1 $(ARGS)
+	@# Never into the tree that RUNFERRY_ROOT names: these runs are nobody's.
+	@RUNFERRY_ROOT="$(if $(filter command,$(firstword $(origin ROOT))),$(ROOT),.runferry/pipeline)" $(BIN)/python -m examples.pipeline --run-workers 1 $(ARGS)
 	@$(BIN)/ops phase show
 
 test: lint

@@ -148,6 +148,7 @@ def _neighbours(state: RedisState) -> Finding:
         return good(name, "none use this namespace")
     return warning(
         name,
-        f"{state.strangers:,} other Dramatiq clients use this namespace: one with a time-to-live purges dead letters",
+        f"{state.strangers:,} other Dramatiq clients use this namespace, or did: workers that were killed, or "
+        "somebody else's, whose time-to-live purges dead letters",
         "Give them a Redis database or a namespace of their own.",
     )

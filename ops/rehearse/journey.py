@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from ops.restore import databases
 from shared.connection_errors import DATABASE_ERRORS
 from shared.database import connect
 from shared.errors import RunferryError
+from shared.printable import printable
 from shared.schema_version import WEB_APP_TABLES
 from shared.settings import Settings
 from shared.stores import Stores
@@ -130,10 +131,13 @@ class Journey:
 
     async def _balanced(self, database: str) -> str:
         report = await self._run(
-            _OPS, "reconcile", "--all", *_SETTLED, "--run-workers", self.workers, database=database
+            _OPS, "reconcile", "--all", *_SETTLED, "--run-workers", self.workers, database=database, allowed=1
         )
         counts = ", ".join(f"{count:,} {word}" for word, count in report["verdicts"].items())
-        return f"{report['outputs_on_disk']:,} outputs on disk: {counts}"
+        found = f"{report['outputs_on_disk']:,} outputs on disk: {counts}"
+        if not report["balanced"]:
+            raise StepFailedError("; ".join([f"not balanced: {found}", *map(_said, report["named"][:1])]))
+        return found
 
     async def _export(self) -> str:
         target = self.scratch.folder / "exported"
@@ -188,3 +192,9 @@ class Journey:
 
     async def _connect(self, database: str) -> asyncpg.Connection:
         return await connect(self.scratch.address(self.stores, database), self.settings)
+
+
+def _said(named: Mapping[str, Any]) -> str:
+    """Return what a report names, its gravest first, in words."""
+    stage = f" stage {named['stage']}" if named["stage"] else ""
+    return printable(f"{named['run_id']}{stage}: {named['verdict']}: {named['detail']}".rstrip(": "))

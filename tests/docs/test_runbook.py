@@ -71,8 +71,11 @@ class Place:
             self._start_worker(words)
             return ""
         main = {"ops": ops, "producer": producer}[words[0]]
+        heard = self._holds_heard()
         ended = CliRunner().invoke(main, words[1:], env=self.environment, catch_exceptions=False)
         assert ended.exit_code == step.status, f"{step.command} ended with {ended.exit_code}:\n{ended.output}"
+        if words[:2] == ["ops", "pause"]:
+            until(lambda: self._holds_heard() > heard, "a worker that heard of the hold")
         return ended.output
 
     def expected(self, step: Step) -> Step:
@@ -162,6 +165,10 @@ class Place:
                 stderr=log,
             )
         until(self.workers, "a live worker")
+
+    def _holds_heard(self) -> int:
+        log = self.folder / "worker.log"
+        return log.read_bytes().count(b"queue held") if log.exists() else 0
 
     def _pass(self, days: int) -> None:
         """Let days go by."""

@@ -125,7 +125,12 @@ def _held(site: Site) -> None:
         (_read_only, "writes", "wrong", "read-only"),
         (_expiring, "dead messages", "wrong", "runferry:live.XQ"),
         (_buried_by_a_stranger, "dead messages", "wrong", "another Dramatiq client"),
-        (_a_stranger, "other clients", "warning", "1 other"),
+        (
+            _a_stranger,
+            "other clients",
+            "warning",
+            "1 other Dramatiq clients use this namespace, or did: workers that were",
+        ),
         (_held, "queue live", "warning", "a release"),
     ],
 )

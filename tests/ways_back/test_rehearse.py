@@ -11,12 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 import redis
 from ways_back_bench import Installation
 
+from ops.rehearse.commands import StepFailedError
+from ops.rehearse.journey import Journey
 from shared.mapping.manifest import sha256_of
 from shared.run_folders.listing import list_runs
 
@@ -138,3 +142,24 @@ def _files(installation: Installation) -> dict[str, tuple[str, int, int]]:
         for path in root.rglob("*")
         if path.is_file()
     }
+
+
+def test_a_report_that_is_not_balanced_is_told_with_what_is_gravest_in_it() -> None:
+    report = {
+        "balanced": False,
+        "outputs_on_disk": 3,
+        "verdicts": {"match": 2, "unreadable": 1},
+        "named": [{"run_id": "run\x1b", "stage": 0, "verdict": "unreadable", "detail": "A control character."}],
+    }
+
+    class Unbalanced(Journey):
+        async def _run(self, *_: object, **__: object) -> Any:
+            return report
+
+    nothing: Any = None
+    journey = Unbalanced(*[nothing] * 4, progress=nothing, root=Path(), sample=None, workers=1)
+    with pytest.raises(StepFailedError) as failed:
+        asyncio.run(journey._balanced("x"))
+    assert str(failed.value) == (
+        "not balanced: 3 outputs on disk: 2 match, 1 unreadable; run␛: unreadable: A control character."
+    )
