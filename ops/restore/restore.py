@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -270,6 +271,14 @@ async def _swap(
 async def _extracted(options: RestoreOptions, progress: StepProgress) -> AsyncIterator[list[Extraction | None]]:
     """Yield run folders and outbox, extracted and still hidden; where the rest fails they go away."""
     made: list[Extraction | None] = []
+    ending = threading.Event()
+
+    def took(files: int) -> None:
+        if ending.is_set():
+            # Ctrl-C reaches the thread that extracts nowhere else.
+            raise UsageError("The restore was interrupted.")
+        progress.update(files)
+
     try:
         for part, folder, word in (
             (parts.RUNS, options.files_to, "Extracting the run folders"),
@@ -279,9 +288,10 @@ async def _extracted(options: RestoreOptions, progress: StepProgress) -> AsyncIt
                 made.append(None)
                 continue
             progress.begin(f"{word} to {folder}", unit="files")
-            made.append(await asyncio.to_thread(Extraction, options.source / part, folder, progress.update))
+            made.append(await asyncio.to_thread(Extraction, options.source / part, folder, took))
         yield made
     except BaseException:
+        ending.set()
         for one in made:
             if one is not None:
                 await asyncio.to_thread(one.discard)

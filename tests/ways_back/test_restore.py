@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +20,10 @@ from real_workers import until
 from ways_back_bench import Installation, whole_run
 from writing_bench import BROKEN, outputs
 
+from ops.backup import manifest as parts
+from ops.backup.progress import StepProgress
 from ops.restore import extraction, restore
+from ops.restore.restore import RestoreOptions
 from shared.database_url import DatabaseAddress
 from shared.run_folders.scanner import Scanner
 from shared.run_folders.stage_folder import Limits
@@ -306,3 +311,32 @@ def test_a_killed_overwrite_leaves_the_database_as_it_was_and_the_next_one_clear
 
 
 MARKED = "SELECT FROM pg_database WHERE shobj_description(oid, 'pg_database') LIKE 'runferry: %'"
+
+
+def test_an_interrupted_extraction_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "backup"
+    source.mkdir()
+    with tarfile.open(source / parts.RUNS, "w:gz") as tar:
+        for number in range(3):
+            tar.addfile(tarfile.TarInfo(f"run-{number}"))
+    begun, interrupted = threading.Event(), threading.Event()
+
+    class Watched(StepProgress):
+        def update(self, done: int) -> None:
+            begun.set()
+            assert interrupted.wait(30)
+
+    async def restoring() -> None:
+        async with restore._extracted(RestoreOptions(source, files_to=tmp_path / "runs"), Watched()):
+            raise AssertionError("it was interrupted before")
+
+    async def interrupt() -> None:
+        task = asyncio.create_task(restoring())
+        assert await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        interrupted.set()
+
+    asyncio.run(interrupt())  # it waits for its threads
+    assert [path.name for path in tmp_path.iterdir()] == ["backup"]
