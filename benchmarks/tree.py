@@ -53,6 +53,7 @@ def generate(root: Path, runs: int, seed: int = DEFAULT_SEED) -> Tree:
             _write(target, content, produced_s)
             documents += 1
             content_bytes += len(content)
+        _age_folders(f"{root}/{run_id(number)}", produced_s)
     return Tree(runs, documents, content_bytes, time.perf_counter() - started)
 
 
@@ -72,6 +73,13 @@ def _write(path: str, content: bytes, produced_s: int) -> None:
         os.utime(descriptor, (produced_s, produced_s))
     finally:
         os.close(descriptor)
+
+
+def _age_folders(run_dir: str, produced_s: int) -> None:
+    """A folder whose names changed just now counts as unsettled."""
+    for entry in os.scandir(run_dir):
+        os.utime(entry.path, (produced_s, produced_s))
+    os.utime(run_dir, (produced_s, produced_s))
 
 
 def _run(prose: Prose, seed: int, number: int) -> dict[str, bytes]:
