@@ -115,11 +115,12 @@ class Follower:
         try:
             workers = await asyncio.to_thread(self._broker.live_workers)
             depth = (await asyncio.to_thread(self._broker.depths))[queues.BACKFILL]
+            hold = (await asyncio.to_thread(self._broker.holds)).get(queues.BACKFILL)
         except QueueAway as away:
             self._say_now_and_then(f"Waiting for Redis: {away}")
             return
         sight = self._vigil.look(
-            workers, queued=depth.pending, buried=depth.dead, unheard=unheard, now_s=time.monotonic()
+            workers, queued=depth.pending, buried=depth.dead, unheard=unheard, now_s=time.monotonic(), hold=hold
         )
         if sight.give_up is not None:
             raise GaveUpError(self._with_log(sight.give_up))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared import queues
+from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.printable import printable
 
 _PATIENCE_S: Final = 5.0
 
@@ -38,15 +40,31 @@ class Vigil:
         self._alone_since_s = self._vanished_since_s = None
 
     def look(
-        self, workers: Sequence[WorkerInfo], *, queued: int, buried: int, unheard: int, now_s: float
+        self,
+        workers: Sequence[WorkerInfo],
+        *,
+        queued: int,
+        buried: int,
+        unheard: int,
+        now_s: float,
+        hold: Hold | None = None,
     ) -> Sight:
-        """Judge the live workers, and messages: in the queue, in Dramatiq's dead queue, sent and not heard of."""
+        """Judge the live workers, and messages: in the queue, in Dramatiq's dead queue, sent and not heard of.
+
+        A queue that a person holds is told, and never given up while there are workers.
+        """
         ours = [worker for worker in workers if self._queue in worker.queues]
         if ours:
             self._alone_since_s = None
             if unheard and not queued:
                 return self._vanished(unheard, buried, now_s)
             self._vanished_since_s = None
+            if hold is not None:
+                why = f": {printable(hold.why)}" if hold.why else ""
+                return self._say(
+                    f"The queue {self._queue} is held by {printable(hold.who)}{why}. "
+                    f"Let it go on with: ops resume {self._queue}"
+                )
             if all(worker.state is WorkerState.PAUSED for worker in ours):
                 return self._say(f"The workers pause: {ours[0].reason or 'no reason given'}")
             return self._say("Workers are at work." if self._said is not None else None)

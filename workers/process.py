@@ -103,10 +103,12 @@ def run_process(
     # What a boot makes stays for good, and what a message makes goes with it: collecting often finds nothing.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+    holds = Holds(broker.client, settings.namespace)
+    # A queue that is held is held from the first message on: a process that is replaced takes none of it.
+    _follow_holds(broker, holds, queue_names)
     writer.start()
     worker.start()
     log.info("worker started", queues=list(queue_names), threads=settings.worker_threads, stores=str(stores))
-    holds = Holds(broker.client, settings.namespace)
     # Workers reach both stores: they put the phase, and its hold of the live queue, back into a Redis that forgot it.
     follower = PhaseFollower(settings, role="worker", redis_url=stores.redis_url, database=stores.database)
     follower.start()

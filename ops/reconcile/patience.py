@@ -51,13 +51,19 @@ class Patience:
         try:
             workers = await asyncio.to_thread(self._broker.live_workers)
             depth = (await asyncio.to_thread(self._broker.depths))[self._queue]
+            hold = (await asyncio.to_thread(self._broker.holds)).get(self._queue)
         except QueueAway as away:
             if str(away) != self._away:
                 self._away = str(away)
                 self._say(f"Waiting for Redis: {away}")
             return
         sight = self._vigil.look(
-            workers, queued=depth.pending, buried=depth.dead, unheard=waiting_for, now_s=time.monotonic()
+            workers,
+            queued=depth.pending,
+            buried=depth.dead,
+            unheard=waiting_for,
+            now_s=time.monotonic(),
+            hold=hold,
         )
         if sight.give_up is not None:
             raise UsageError(sight.give_up)

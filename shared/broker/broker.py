@@ -26,6 +26,7 @@ from shared.broker.delays import DelayConsumer
 from shared.broker.depths import Depth, Memory, read_depths
 from shared.broker.hands import Hands
 from shared.broker.heartbeat import Heartbeat
+from shared.broker.holds import Hold, Holds
 from shared.broker.in_flight import InFlight, read_carried, read_in_flight
 from shared.broker.lifecycle import Lifecycle
 from shared.broker.patience import Patience
@@ -164,6 +165,10 @@ class RunferryBroker(RedisBroker):
     def live_workers(self) -> list[WorkerInfo]:
         """Return the workers that are alive."""
         return self._call(self._registry.live_workers)
+
+    def holds(self) -> dict[str, Hold]:
+        """Return which queues a person holds, and why."""
+        return self._call(Holds(self.client, self.namespace).all)
 
     def presume_dead(self, worker_id: str) -> None:
         """Have a worker's messages taken over at the next beat of any other; for who saw its process end."""

@@ -33,6 +33,18 @@ def test_a_paused_queue_waits_and_goes_on_and_the_others_never_stop(site: Site) 
     assert site.verdicts() == {"applied": 2}
 
 
+def test_a_worker_that_starts_takes_nothing_of_a_queue_that_is_held(site: Site) -> None:
+    assert site.command("ops.command", "pause", "backfill").status == 0
+    site.publish([outputs("held", (1, inspirations(), 0))])
+    site.publish([outputs("not-held", (1, inspirations(), 0))], queues.LIVE)
+    site.await_workers(site.start_worker())
+    until(lambda: site.rows("SELECT 1 FROM runferry.ledger WHERE run_id = 'not-held'"), "the live output")
+    assert site.verdicts() == {"applied": 1}
+    assert site.command("ops.command", "resume").status == 0
+    site.drain()
+    assert site.verdicts() == {"applied": 2}
+
+
 def test_without_a_name_all_queues_are_held_and_everybody_sees_who_and_why(site: Site) -> None:
     shown = site.command("ops.command", "pause", "--why", "the disk is being replaced")
     assert shown.status == 0, shown.stderr

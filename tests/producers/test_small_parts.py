@@ -11,6 +11,7 @@ from producers.rate import parse_rate
 from producers.spill import SpilledList
 from producers.vigil import Sight, Vigil
 from shared import queues
+from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo, WorkerState
 from shared.run_folders.settling import unsettled_for_s
 
@@ -94,6 +95,15 @@ def test_paused_workers_are_told_with_their_reason_and_never_given_up() -> None:
     paused = worker(WorkerState.PAUSED, "PostgreSQL is away")
     assert look(vigil, [paused], 0).note == "The workers pause: PostgreSQL is away"
     assert look(vigil, [paused], 1_000) == Sight()
+    assert look(vigil, [worker()], 1_001).note == "Workers are at work."
+
+
+def test_a_queue_that_somebody_holds_is_told_with_the_way_out_and_never_given_up() -> None:
+    vigil = Vigil(60)
+    hold = Hold("ann@host", "a release", datetime.now(UTC))
+    told = vigil.look([worker()], queued=1, buried=0, unheard=1, now_s=0, hold=hold).note
+    assert told == "The queue backfill is held by ann@host: a release. Let it go on with: ops resume backfill"
+    assert vigil.look([worker()], queued=1, buried=0, unheard=1, now_s=1_000, hold=hold) == Sight()
     assert look(vigil, [worker()], 1_001).note == "Workers are at work."
 
 
