@@ -54,14 +54,15 @@ def show(settings: Settings, *, as_json: bool) -> int:
     """Show the phase in force, who set it, who follows it, what stands before the next one, and the history."""
 
     async def look(connection: asyncpg.Connection, stores: Stores) -> dict[str, Any]:
-        standing = await read_standing(connection, settings)
+        copy = _copy(settings, stores)
+        standing = await read_standing(connection, settings, copy)
         changes = await history(connection, _SHOWN)
         truth = await in_force(connection)
         above = next_above(standing.phase)
         return {
             "phase": standing.phase.value,
             "since": iso(standing.since),
-            "override": truth is not None,
+            "override": (truth or copy) is not None,
             "next": None
             if above is None
             else {"phase": above.value, "obstacles": obstacles(standing, above, settings)},
@@ -97,7 +98,8 @@ def set_phase(settings: Settings, *, target: str, why: str, force: bool, as_json
     async def change(connection: asyncpg.Connection, stores: Stores) -> dict[str, Any]:
         async with connection.transaction():
             await lock(connection)
-            standing = await read_standing(connection, settings)
+            copy = _copy(settings, stores)
+            standing = await read_standing(connection, settings, copy)
             truth = await in_force(connection)
             forced = _check_gate(standing, wanted, settings, force=force)
             going_down = is_upwards(wanted, standing.phase)
@@ -110,7 +112,7 @@ def set_phase(settings: Settings, *, target: str, why: str, force: bool, as_json
                     why=why,
                     forced=bool(forced),
                     evidence=_evidence(standing, forced, only),
-                    after=latest(truth, _copy(settings, stores)),
+                    after=latest(truth, copy),
                 )
         _tell_only_in_rows(only, settings)
         told = _tell(settings, stores, truth)

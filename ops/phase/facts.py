@@ -14,6 +14,7 @@ import asyncpg
 from ops.phase.gates import Standing
 from producers.stage_store.files import newest_time
 from shared.ids import RunId, Stage
+from shared.phase.change import PhaseChange
 from shared.phase.history import history
 from shared.settings import Phase, Settings
 from shared.sql import load_queries
@@ -23,11 +24,18 @@ _HISTORY: Final = 1_000
 _PAGE: Final = 1_000
 
 
-async def read_standing(connection: asyncpg.Connection, settings: Settings) -> Standing:
-    """Return where the migration stands."""
+async def read_standing(
+    connection: asyncpg.Connection, settings: Settings, copy: PhaseChange | None = None
+) -> Standing:
+    """Return where the migration stands; `copy` is what Redis says.
+
+    Only an emergency rollback leaves a copy without a history: then the processes obey it.
+    """
     changes = await history(connection, _HISTORY)
-    phase = Phase(changes[0]["phase"]) if changes else settings.phase
+    phase = Phase(changes[0]["phase"]) if changes else copy.phase if copy else settings.phase
     since: datetime = await connection.fetchval(_QUERIES["schema_since"])
+    if copy is not None and not changes:
+        since = copy.at
     for change in changes:
         if change["phase"] != phase.value:
             break

@@ -20,6 +20,7 @@ from shared.database import connect
 from shared.errors import RunferryError
 from shared.phase.history import in_force
 from shared.phase.presence import live_processes
+from shared.phase.redis_copy import read_copy
 from shared.schema_version import check
 from shared.settings import Settings
 from shared.sql import load_queries
@@ -98,6 +99,7 @@ class Onlooker:
             used_bytes=memory.used_bytes,
             max_bytes=memory.max_bytes,
             processes=tuple(live_processes(client, self._settings.namespace)),
+            phase=read_copy(client, self._settings.namespace),
         )
 
     def _oldest(self, client: Any, queue: str, now: datetime) -> timedelta | None:

@@ -10,6 +10,7 @@ from typing import Any
 from shared.broker.depths import Depth
 from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo
+from shared.phase.change import PhaseChange
 from shared.phase.presence import Process
 
 
@@ -76,6 +77,7 @@ class Queue:
     used_bytes: int
     max_bytes: int = 0
     processes: tuple[Process, ...] = ()
+    phase: PhaseChange | None = None  # the copy that processes obey where PostgreSQL has no history
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,16 @@ class Overview:
     @property
     def phase(self) -> str:
         """The phase in force, as far as it can be told."""
-        return (self.database.phase if self.database else None) or self.default_phase
+        if self.database and self.database.phase:
+            return self.database.phase
+        return self.queue.phase.phase.value if self.queue and self.queue.phase else self.default_phase
+
+    @property
+    def phase_since(self) -> datetime | None:
+        """When the phase was set; None where it is the default."""
+        if self.database and self.database.phase:
+            return self.database.phase_since
+        return self.queue.phase.at if self.queue and self.queue.phase else None
 
     @property
     def pending(self) -> int:

@@ -61,7 +61,7 @@ def _facts(facts: list[tuple[str, RenderableType]]) -> Table:
 def _head(overview: Overview) -> RenderableType:
     line = Text("runferry  ", style="bold")
     line.append(overview.phase, style="bold cyan")
-    since = overview.database.phase_since if overview.database else None
+    since = overview.phase_since
     line.append(f"  since {since:%Y-%m-%d %H:%M}" if since else "  by default", style=_QUIET)
     table = Table.grid(expand=True)
     table.add_column()

@@ -61,6 +61,9 @@ def test_the_way_back_from_it_is_its_backup(installation: Installation, empty_da
 
     assert installation.ops("schema", "apply").status == 0
     assert installation.tables() == {table: [] for table in before}
+    # The history went with the schema: what is shown is what producers and workers obey.
+    for command in (("status",), ("phase", "show")):
+        assert installation.ops(*command, "--json").json["phase"] == "files-only"
 
 
 def test_without_a_word_nothing_happens(installation: Installation) -> None:
