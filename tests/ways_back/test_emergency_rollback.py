@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
+from real_workers import until
 from ways_back_bench import Installation
 from writing_bench import BROKEN, outputs
 
@@ -95,6 +97,8 @@ def test_at_a_terminal_nothing_but_the_word_in_capitals_empties(installation: In
         while b"Type YES" not in shown:
             shown += screen.read(4096)
         if answer == "Ctrl-C":
+            # Nobody presses it in the moment between the words and the reading, in which the system forgets it.
+            until(lambda: psutil.Process(asking.pid).status() == psutil.STATUS_SLEEPING, "a command that reads")
             asking.send_signal(signal.SIGINT)
         else:
             screen.write(answer.encode())
