@@ -18,7 +18,7 @@ from shared.run_folders.stage_folder import Limits
 _LONGEST_LOOK_S: Final = 3.0
 _MOST_NAMED: Final = 3
 _CHOOSE: Final = "Set RUNFERRY_ROOT to the folder of the run folders, or give --root."
-_TODO: Final = {
+_ADVICE: Final = {
     FaultKind.UNREADABLE: "Let this user read them.",
     FaultKind.TOO_LARGE: "Raise RUNFERRY_MAX_OUTPUT_BYTES, or take out what is no output.",
     FaultKind.OUTSIDE_ROOT: "Put what the link leads to into the root.",
@@ -94,4 +94,4 @@ def _judge(place: Path, looked: LookedAt) -> Iterator[Finding]:
     for kind, named in looked.faults.items():
         more = f", and {len(named) - _MOST_NAMED:,} more" if len(named) > _MOST_NAMED else ""
         detail = f"{len(named):,} can't be sent: {' '.join(named[:_MOST_NAMED])}{more}"
-        yield wrong(f"run folders ({kind})", detail, _TODO[kind])
+        yield wrong(f"run folders ({kind})", detail, _ADVICE[kind])

@@ -24,7 +24,6 @@ from shared.documents import Document, name_fault
 from shared.durable_files import make_folder, write_new
 from shared.errors import Malformed, OutputBusy, UsageError
 from shared.ids import RunId, Stage
-from shared.mapping.manifest import sha256_of
 from shared.reasons import Reason
 from shared.run_folders.intent import INTENT_NAME, TEMPORARY_PREFIX, IntendedDocument, Intent
 from shared.run_folders.rolling import MixedError, read_intent
@@ -104,7 +103,7 @@ def _replace(folder_fd: int, documents: Sequence[Document], produced_at: datetim
             return
         intent = Intent(
             tuple(
-                IntendedDocument(document.name, len(document.content), sha256_of(document.content), temporary)
+                IntendedDocument(document.name, len(document.content), document.sha256, temporary)
                 for document, temporary in zip(documents, temporaries, strict=True)
             ),
             removed,

@@ -25,7 +25,7 @@ from shared.dead_letters.letter import LetterState
 from shared.documents import Document, Sha256
 from shared.errors import Malformed
 from shared.ids import Stage
-from shared.mapping.manifest import is_manifest_of, sha256_of
+from shared.mapping.manifest import is_manifest_of
 from shared.mapping.run_row import as_written, derived_values
 from shared.reconciling.verdicts import Standing
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
@@ -198,7 +198,7 @@ def _judge_applied(output: OutputOnDisk, mapped: MappedOutput, held: StageHeld, 
         if key not in expected and by_id.get(row.id, key) != key:
             found.row(key, Standing.DIFFERS)
     for document in mapped.kept_documents:
-        if held.kept.get(document.name) != sha256_of(document.content):
+        if held.kept.get(document.name) != document.sha256:
             found.missing.append(f"{_KEPT_DOCUMENT}[{document.name}]")
     if not is_manifest_of(entry.manifest, output.documents):
         found.wrong.append("runferry.ledger.manifest")

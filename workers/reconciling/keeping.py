@@ -11,7 +11,7 @@ from shared.dead_letters.evidence import output_of
 from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
 from shared.ids import RunId, Stage
-from shared.mapping.manifest import is_manifest_of, sha256_of
+from shared.mapping.manifest import is_manifest_of
 from shared.rows import StageOutputRow
 from workers.ledger import RowKey, Table
 from workers.reconciling.held import QUERIES, RunHeld, StageHeld
@@ -44,7 +44,7 @@ def _rows_give_back(output: OutputOnDisk, held: StageHeld) -> bool:
 
 
 def _are_kept(documents: Sequence[Document], kept: dict[str, str]) -> bool:
-    return all(kept.get(document.name) == sha256_of(document.content) for document in documents)
+    return all(kept.get(document.name) == document.sha256 for document in documents)
 
 
 async def letters_that_give_back(connection: asyncpg.Connection, letter_ids: Sequence[int]) -> set[LetterKey]:
