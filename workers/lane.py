@@ -28,7 +28,7 @@ from workers.commit_stats import CommitStats
 from workers.intake import BadOutput, Intake, Undeliverable
 from workers.pause import Pause, Stopping
 from workers.transaction import Transactor
-from workers.world import Fault, fault_of, is_locked, may_be_our_doing
+from workers.world import Fault, fault_of, is_locked, may_be_our_doing, reason_of
 
 _MAX_BATCH_MESSAGES: Final = 64
 _MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
@@ -144,16 +144,14 @@ class Lane:
                     verdicts = await self._transactor.write(connection, [item.intake for item in batch])
             except Exception as error:
                 reason: Reason | None = None
-                fault, why = fault_of(error)
+                fault = fault_of(error)[0]
                 self._stats.failures[fault] += 1
                 match fault:
                     case Fault.RACE if races < _MAX_RACES:
                         races += 1
                         continue
                     case Fault.WORLD:
-                        await self._pause.until_whole(
-                            why if why in str(error) else f"{why} ({error})", self._probe
-                        )
+                        await self._pause.until_whole(reason_of(error), self._probe)
                         if is_locked(error):
                             # The world is whole, so some of these runs are held: the others need not wait for them.
                             await self._write_around(batch, error)

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from shared.errors import RunferryError
+from workers.world import reason_of
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
@@ -37,7 +37,10 @@ class Pause:
         return self.world_reason or self.alike_reason
 
     async def until_whole(self, reason: str, probe: Callable[[], Awaitable[None]]) -> None:
-        """Wait until `probe` passes, with growing pauses; raises Stopping where the process is asked to end."""
+        """Wait until `probe` passes, with growing pauses; raises Stopping where the process is asked to end.
+
+        `reason` is what stopped us; from the first probe on it is what the probe says.
+        """
         pause_s = _FIRST_PAUSE_S
         if not self.world_reason:
             self.since = time.monotonic()
@@ -51,9 +54,8 @@ class Pause:
                 await probe()
             except Exception as error:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-                if isinstance(error, RunferryError):
-                    # A sentence for the user, with what to do.
-                    self.world_reason = reason = str(error)
+                # The first failure may have been a connection cut by what happened, which says nothing about it.
+                self.world_reason = reason = reason_of(error)
                 log.info("still paused", reason=reason, probe=f"{type(error).__name__}: {error}")
             else:
                 break

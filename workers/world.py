@@ -74,6 +74,12 @@ def fault_of(error: BaseException) -> tuple[Fault, str]:
     return Fault.UNKNOWN, f"an unexpected {type(error).__name__}"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what is wrong in words that a person can act on, and what was said about it."""
+    why = fault_of(error)[1]
+    return why if why in str(error) else f"{why} ({error})"
+
+
 def is_locked(error: BaseException) -> bool:
     """Say whether others held what was to be written."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == LOCKED
