@@ -61,7 +61,8 @@ def test_a_lane_that_resumes_does_not_hide_what_another_still_waits_for() -> Non
             raise asyncpg.DiskFullError("no space left")
 
     asyncio.run(pause.until_whole("disk", probe))
-    assert len(seen) == 3 and all(seen)
+    assert len(seen) == 3
+    assert all(seen)
 
 
 def test_a_process_that_is_asked_to_end_does_not_wait_for_a_broken_world() -> None:
