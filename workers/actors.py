@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from dramatiq.middleware import CurrentMessage
 
 from shared import queues
 from shared.broker.broker import RunferryBroker
+from shared.broker.bundle import Bundling
+from shared.broker.delivery import Delivery
 from shared.broker.evidence import ATTEMPTS, FIRST_FAILED_AT
 from workers.carrier import Carrier
 from workers.reconciling.reconciler import Reconciler
@@ -18,6 +21,9 @@ from workers.reconciling.reconciler import Reconciler
 _LIVE_PRIORITY = 0
 _BACKFILL_PRIORITY = 10
 _COMPARE_PRIORITY = 20
+
+#: Never sent: it takes what this process fetched at once.
+_WRITE_BACKFILL_TOGETHER = "write_backfill_together"
 
 
 def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconciler) -> None:
@@ -45,6 +51,17 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
     )
     def write_backfill(*, message: dict[str, Any]) -> None:
         carry(queues.BACKFILL, message)
+
+    @dramatiq.actor(
+        broker=broker,
+        actor_name=_WRITE_BACKFILL_TOGETHER,
+        queue_name=queues.BACKFILL,
+        priority=_BACKFILL_PRIORITY,
+    )
+    def write_backfill_together(*, deliveries: Sequence[Delivery]) -> None:
+        carrier.carry_together(deliveries, queues.BACKFILL)
+
+    broker.bundled[queues.BACKFILL] = Bundling(queues.WRITE_BACKFILL, _WRITE_BACKFILL_TOGETHER)
 
     @dramatiq.actor(
         broker=broker, actor_name=queues.COMPARE, queue_name=queues.RECONCILE, priority=_COMPARE_PRIORITY

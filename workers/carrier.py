@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
-from shared import queues
-from shared.broker.handback import HandBack
+from shared.broker.delivery import Delivery
+from shared.broker.handback import GoBack, HandBack
 from shared.dead_letters.evidence import evidence_of
 from shared.dead_letters.fingerprint import fingerprint
 from shared.dead_letters.storable import storable_label
@@ -43,8 +41,6 @@ class Carrier:
         self._settings = settings
         self._alike = alike
         self._now = now
-        # Judging is pure computing: with many threads at it they would fight for the interpreter at every hash.
-        self._judging = threading.Lock()
 
     def carry(
         self,
@@ -82,17 +78,52 @@ class Carrier:
                     raise
                 self._bury(wire, consignment, error)
                 return
-            self._alike.passed()
-            if Verdict.DEAD_LETTERED in verdicts.values():
-                log.info("dead letter", run_id=wire.get("run_id"), message_id=message_id)
+            self._tell(verdicts, wire, message_id)
             return
+
+    def carry_together(self, deliveries: Sequence[Delivery], queue: str) -> None:
+        """Carry messages that came together and never failed; says of each whether it is finished.
+
+        Finished means what returning from `carry` means, or that the message goes back to the queue. Anything
+        unusual leaves a message unfinished: it comes again by itself, and `carry` finds out.
+        """
+        received_at = self._now()
+        judged: list[tuple[Delivery, Intake | Undeliverable]] = []
+        for delivery in deliveries:
+            if self._writer.stopping:
+                break
+            if delivery.args or delivery.kwargs.keys() != {"message"}:
+                continue
+            consignment = Consignment(storable_label(delivery.message_id), queue, 1, received_at)
+            try:
+                intake = take_in(
+                    delivery.kwargs["message"], consignment, max_output_bytes=self._settings.max_output_bytes
+                )
+            except Exception as error:
+                log.debug("not to be carried together", message_id=delivery.message_id, error=repr(error))
+            else:
+                judged.append((delivery, intake))
+        waiting = self._writer.submit(queue, [intake for _, intake in judged])
+        for (delivery, _), done in zip(judged, waiting, strict=True):
+            try:
+                verdicts = done.result()
+            except HandBack as handback:
+                delivery.go_back = GoBack(handback.delay_ms)
+            except (Exception, CancelledError) as error:
+                log.debug("not carried together", message_id=delivery.message_id, error=repr(error))
+                continue
+            else:
+                self._tell(verdicts, delivery.kwargs["message"], delivery.message_id)
+            delivery.finished = True
+
+    def _tell(self, verdicts: Mapping[Any, Verdict], wire: Mapping[str, Any], message_id: str) -> None:
+        self._alike.passed()
+        if Verdict.DEAD_LETTERED in verdicts.values():
+            log.info("dead letter", run_id=wire.get("run_id"), message_id=message_id)
 
     def _attempt(self, wire: Mapping[str, Any], consignment: Consignment) -> Mapping[Any, Verdict]:
         try:
-            # A live output doesn't stand in line behind those of a backfill.
-            one_by_one = nullcontext() if consignment.queue == queues.LIVE else self._judging
-            with self._writer.expecting(consignment.queue), one_by_one:
-                intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
+            intake = take_in(wire, consignment, max_output_bytes=self._settings.max_output_bytes)
         except NewerVersion as newer:
             # A rolling upgrade is under way: another worker, or this one tomorrow, understands it.
             log.warning(
@@ -105,7 +136,8 @@ class Carrier:
         return self._commit(intake)
 
     def _commit(self, intake: Intake | Undeliverable) -> Mapping[Any, Verdict]:
-        return self._writer.submit(intake.consignment.queue, intake).result()
+        (done,) = self._writer.submit(intake.consignment.queue, [intake])
+        return done.result()
 
     def _waited_long(self, wire: Mapping[str, Any]) -> bool:
         try:

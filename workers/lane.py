@@ -1,7 +1,6 @@
 """A lane of the writer: takes what waits, commits it together, and finds out whose fault a failure is.
 
-A batch is what has come in while the one before was committed, and what is just being judged, so that it grows with
-the load.
+A batch is what has come in while the one before was committed, so that it grows with the load.
 """
 
 from __future__ import annotations
@@ -32,9 +31,6 @@ from workers.world import Fault, fault_of, is_locked, may_be_our_doing, reason_o
 
 _MAX_BATCH_MESSAGES: Final = 64
 _MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
-_GATHERED_MESSAGES: Final = 16
-_GATHER_STEP_S: Final = 0.002
-_LONGEST_GATHER_S: Final = 0.1
 #: Somebody else was faster; more often than this it is no race.
 _MAX_RACES: Final = 10
 #: An output that was alone at this many failures of a world that was whole before and after breaks it by itself.
@@ -72,14 +68,12 @@ class Lane:
         probe: Callable[[], Awaitable[None]],
         pause: Pause,
         stats: CommitStats,
-        expected: Callable[[], int],
     ) -> None:
         self._transactor = transactor
         self._acquire = acquire
         self._probe = probe
         self._pause = pause
         self._stats = stats
-        self._expected = expected
         self._waiting: deque[Item] = deque()
         self._wake = asyncio.Event()
 
@@ -94,7 +88,6 @@ class Lane:
             while not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            await self._gather()
             batch = self._take()
             try:
                 await self._write(batch)
@@ -108,16 +101,6 @@ class Lane:
                 log.exception("a batch was left unwritten by an error of the writer", messages=len(batch))
                 for item in batch:
                     _fail(item, error)
-
-    async def _gather(self) -> None:
-        """Wait a moment for messages that are being judged: a transaction of two costs nearly what one of twenty does.
-
-        Nobody waits for what is not on its way: the last message of a queue is committed as soon as it is judged.
-        """
-        waited_s = 0.0
-        while self._expected() and len(self._waiting) < _GATHERED_MESSAGES and waited_s < _LONGEST_GATHER_S:
-            await asyncio.sleep(_GATHER_STEP_S)
-            waited_s += _GATHER_STEP_S
 
     def _hand_back(self, batch: Sequence[Item]) -> None:
         for item in [*batch, *self._waiting]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -44,10 +43,6 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-def _nothing() -> int:
-    return 0
-
-
 class Writer:
     """Group commit for the actors of one process; connects only when the first item comes."""
 
@@ -63,13 +58,17 @@ class Writer:
         self._chores: list[tuple[timedelta, Chore]] = []
         self._arrived: deque[tuple[str, Item]] = deque()
         self._scheduled = False
-        self._expected: Counter[str] = Counter()
         self._arrival_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         # A daemon: a process that was told twice to end must not wait for a database that never answers.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._stop: asyncio.Event | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process was asked to end: nothing more needs to be begun."""
+        return self._pause.stopping
 
     def every(self, interval: timedelta, chore: Chore) -> None:
         """Have a chore done at an interval, from the start on; must be called before it."""
@@ -106,28 +105,18 @@ class Writer:
         # Plain text: an announcement is JSON, which knows no enums as keys.
         return {str(verdict): count for verdict, count in outputs.items()}
 
-    @contextmanager
-    def expecting(self, queue: str) -> Iterator[None]:
-        """Tell the queue's lane that a message is being judged, so that a batch may wait for it."""
+    def submit(self, queue: str, intakes: Sequence[Intake | Undeliverable]) -> list[Future[Verdicts]]:
+        """Hand judged messages to the lane of their queue, together; each future is done once its is committed."""
+        items = [Item(intake, Future()) for intake in intakes]
+        waiting: list[Future[Verdicts]] = [item.done for item in items]
         with self._arrival_lock:
-            self._expected[queue] += 1
-        try:
-            yield
-        finally:
-            with self._arrival_lock:
-                self._expected[queue] -= 1
-
-    def submit(self, queue: str, intake: Intake | Undeliverable) -> Future[Verdicts]:
-        """Hand a judged message to the lane of its queue; the future is done once it is committed."""
-        done: Future[Verdicts] = Future()
-        with self._arrival_lock:
-            self._arrived.append((queue, Item(intake, done)))
+            self._arrived.extend((queue, item) for item in items)
             if self._scheduled or self._loop is None:
-                return done
+                return waiting
             self._scheduled = True
         # One hand-off wakes the loop for everything that arrives until it looks.
         self._loop.call_soon_threadsafe(self._deal)
-        return done
+        return waiting
 
     def _deal(self) -> None:
         with self._arrival_lock:
@@ -153,8 +142,6 @@ class Writer:
                 self._probe,
                 self._pause,
                 self.stats[name],
-                # A live output is committed at once; one of a backfill waits a moment for those that come with it.
-                expected=partial(self._expected.__getitem__, name) if name == queues.BACKFILL else _nothing,
             )
             for name in LANES
         }

@@ -18,6 +18,7 @@ from dramatiq.middleware import Middleware, MiddlewareError
 from shared import queues
 from shared.broker import clock
 from shared.broker.attempts import Attempts
+from shared.broker.bundle import Bundling
 from shared.broker.burial import DeadMessage, forget_dead, read_dead
 from shared.broker.client import make_client, queue_errors
 from shared.broker.consumer import QueueConsumer
@@ -87,6 +88,8 @@ class RunferryBroker(RedisBroker):
         self._paused: set[str] = set()
         #: Caps for queues of large work, so that one process does not hold what others could do.
         self.most_prefetched: dict[str, int] = {}
+        #: Queues whose messages go to an actor together, as many as were fetched at once.
+        self.bundled: dict[str, Bundling] = {}
 
     @property
     def worker_id(self) -> str:
@@ -186,7 +189,9 @@ class RunferryBroker(RedisBroker):
         if queue_name.endswith(".DQ"):
             return DelayConsumer(partial(self.hands.promote, q_name(queue_name)), consumption, queue_name, timeout)
         most = self.most_prefetched.get(queue_name, prefetch)
-        return QueueConsumer(self, self.hands, consumption, queue_name, min(prefetch, most), timeout)
+        return QueueConsumer(
+            self, self.hands, consumption, queue_name, min(prefetch, most), timeout, self.bundled.get(queue_name)
+        )
 
     def pause(self, queue: str) -> None:
         """Fetch nothing more from a queue in this process; what is held goes on."""

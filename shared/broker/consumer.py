@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import redis
 from dramatiq.broker import Consumer, MessageProxy
 
+from shared.broker.bundle import Bundle, Bundling
 from shared.broker.consumption import Consumption
 from shared.broker.delivery import Delivery, Undecodable, read_message, remaining_delay_ms
 from shared.broker.evidence import CrashLoop, Evidence, evidence_of
@@ -47,6 +48,7 @@ class QueueConsumer(Consumer):
         queue_name: str,
         prefetch: int,
         timeout_ms: int,
+        bundling: Bundling | None = None,
     ) -> None:
         self.queue_name = queue_name
         self.broker = broker
@@ -57,6 +59,9 @@ class QueueConsumer(Consumer):
         self._holding = consumption.holding(queue_name)
         self._arrived = consumption.wakeups.event(queue_name)
         self._fetched: deque[Fetched] = deque()
+        self._bundling = bundling
+        #: What a bundle did not finish; it comes alone.
+        self._unbundled: deque[Delivery] = deque()
         self._may_have_strays = True
         self._pause_s = 0.0
 
@@ -66,24 +71,42 @@ class QueueConsumer(Consumer):
         return len(self._holding)
 
     def __next__(self) -> MessageProxy | None:
+        if self._unbundled:
+            return self._unbundled.popleft()
         if not self._fetched:
             self._fetch()
+        deliveries: list[Delivery] = []
         while self._fetched:
             delivery = self._open(self._fetched.popleft())
-            if delivery is not None:
-                return delivery
-        return None
+            if delivery is None:
+                continue
+            if self._bundling is None or not self._bundling.takes(delivery):
+                self._unbundled.append(delivery)
+                break
+            deliveries.append(delivery)
+        if self._bundling is not None and len(deliveries) > 1:
+            return Bundle(self.queue_name, self._bundling.together, deliveries)
+        self._unbundled.extendleft(deliveries)
+        return self._unbundled.popleft() if self._unbundled else None
 
     def ack(self, message: MessageProxy) -> None:
-        """Forget a message that is done, or give it back where its actor or the middleware said so."""
-        if isinstance(message, Delivery) and message.go_back is not None:
+        """Forget a message that is done, or give it back where its actor or the middleware said so.
+
+        What its bundle did not finish is handed out again by itself.
+        """
+        if isinstance(message, Bundle):
+            self._unbundle(message)
+        elif isinstance(message, Delivery) and message.go_back is not None:
             operation, ticket = going_back(message, message.go_back)
             self._settle(operation, ticket)
         else:
             self._settle(Operation.ACK, ticket_of(message))
 
     def nack(self, message: MessageProxy) -> None:
-        """Bury a message with the evidence of its death."""
+        """Bury a message with the evidence of its death; a bundle does not die, each of it comes alone."""
+        if isinstance(message, Bundle):
+            self._unbundle(message)
+            return
         error = message._exception if isinstance(message, MessageProxy) else None
         evidence = evidence_of(
             error, queue=self.queue_name, message_id=message.message_id, options=message.options
@@ -93,12 +116,30 @@ class QueueConsumer(Consumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Give messages back that were never started; they keep their order."""
         for message in reversed(list(messages)):
-            self._settle(Operation.FRONT, ticket_of(message))
+            deliveries = message.deliveries if isinstance(message, Bundle) else [message]
+            for delivery in reversed(deliveries):
+                self._settle(Operation.FRONT, ticket_of(delivery))
 
     def close(self) -> None:
         """Give back what was fetched and not handed out."""
         while self._fetched:
             self._settle(Operation.FRONT, Ticket(self._fetched.pop().redis_message_id))
+        while self._unbundled:
+            self._settle(Operation.FRONT, ticket_of(self._unbundled.pop()))
+
+    def _unbundle(self, bundle: Bundle) -> None:
+        """End the hold on what the bundle's actor finished; each of the others comes alone, with all that it needs."""
+        unfinished: list[Delivery] = []
+        for delivery in bundle.deliveries:
+            if bundle.go_back is None and delivery.finished:
+                self.ack(delivery)
+            else:
+                unfinished.append(delivery)
+        if bundle.go_back is not None or self._consumption.stopping:
+            self.requeue(unfinished)
+        elif unfinished:
+            self._unbundled.extend(unfinished)
+            self._arrived.set()
 
     def _fetch(self) -> None:
         room = self._room()

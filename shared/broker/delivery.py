@@ -22,7 +22,8 @@ class Delivery(MessageProxy):
     """A fetched message, with what its settling needs.
 
     `deaths_alone` counts the workers that died while they ran it alone; None where no worker died with it.
-    `go_back` says that it is to be given back rather than acknowledged.
+    `go_back` says that it is to be given back rather than acknowledged, `finished` that the actor of its bundle is
+    done with it.
     """
 
     def __init__(self, message: Message[Any], redis_message_id: str, deaths_alone: int | None) -> None:
@@ -30,6 +31,7 @@ class Delivery(MessageProxy):
         self.redis_message_id = redis_message_id
         self.deaths_alone = deaths_alone
         self.go_back: GoBack | None = None
+        self.finished = False
         self.admitted_alone: bool | None = None
 
     @property

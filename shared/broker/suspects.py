@@ -15,6 +15,7 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, SkipMessage
 from typing_extensions import override
 
+from shared.broker.bundle import Bundle
 from shared.broker.delivery import Delivery
 from shared.broker.gate import ClosedError, Gate
 from shared.broker.handback import GoBack
@@ -34,7 +35,7 @@ class Suspects(Middleware):
     @override
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Wait for the turn; skip the message where it must not run now."""
-        if not isinstance(message, Delivery):
+        if not isinstance(message, Delivery | Bundle):
             return
         alone = message.deaths_alone is not None
         try:
@@ -43,7 +44,7 @@ class Suspects(Middleware):
             message.go_back = GoBack(front=True)
             raise SkipMessage("the worker is shutting down") from None
         message.admitted_alone = alone
-        if not alone:
+        if isinstance(message, Bundle) or not alone:
             return
         _logger.warning("Running a message of queue %s alone: a worker died with it", message.queue_name)
         try:
@@ -63,7 +64,7 @@ class Suspects(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Let others in."""
-        if not isinstance(message, Delivery) or message.admitted_alone is None:
+        if not isinstance(message, Delivery | Bundle) or message.admitted_alone is None:
             return
         if message.admitted_alone:
             try:

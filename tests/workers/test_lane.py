@@ -49,7 +49,7 @@ def test_an_error_of_the_writer_itself_is_told_to_those_who_wait_and_ends_no_lan
                 _Forgetful(QUIET, LOCK_TIMEOUT, "host:1"),
                 Transactor(QUIET, LOCK_TIMEOUT, "host:1"),
             ):
-                lane = Lane(transactor, pool.acquire, _is_whole, Pause(), _Miscounting(), lambda: 0)
+                lane = Lane(transactor, pool.acquire, _is_whole, Pause(), _Miscounting())
                 running = asyncio.create_task(lane.run())
                 for number in range(2):
                     item = Item(judged(outputs(f"run-{len(found)}", (2, trends(), number))), Future())

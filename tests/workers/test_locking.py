@@ -56,7 +56,7 @@ def test_a_batch_waits_for_a_run_that_others_hold_only_once_more(bench: Bench) -
         async with held.transaction(), asyncpg.create_pool(bench.dsn, min_size=1, max_size=1) as pool:
             await lock_runs(held, [RunId("run-held")])
             transactor = Counting(QUIET, timedelta(milliseconds=50), "host:1")
-            lane = Lane(transactor, pool.acquire, _is_whole, Pause(), CommitStats(), lambda: 0)
+            lane = Lane(transactor, pool.acquire, _is_whole, Pause(), CommitStats())
             items = [Item(judged(message), Future()) for message in batch]
             for item in items:
                 lane.put(item)
