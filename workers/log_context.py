@@ -7,13 +7,15 @@ from collections.abc import Mapping
 
 from dramatiq.middleware import CurrentMessage
 
+from shared.broker.bundle import Bundle
+
 
 def message_ids() -> Mapping[str, str]:
     """Return the ids of the message that this thread works on; asked for each line, so that messages pay nothing."""
     if _is_a_loop():
         return {}
     message = CurrentMessage.get_current_message()
-    if message is None:
+    if message is None or isinstance(message, Bundle):
         return {}
     ids = {"message_id": message.message_id}
     carried = message.kwargs.get("message")

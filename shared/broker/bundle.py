@@ -23,10 +23,11 @@ from shared.broker.handback import GoBack
 
 @dataclass(frozen=True, slots=True)
 class Bundling:
-    """What of a queue goes in bundles: messages for `actor_name`, handed to the actor `together`."""
+    """What of a queue goes in bundles of `most`: messages for `actor_name`, handed to the actor `together`."""
 
     actor_name: str
     together: str
+    most: int
 
     def takes(self, delivery: Delivery) -> bool:
         """Say whether a message may go with others: it killed nobody and never failed."""

@@ -38,7 +38,11 @@ class Valve(Protocol):
 
 
 class QueueConsumer(Consumer):
-    """Hands the messages of one queue to Dramatiq's worker. Losing Redis only makes it wait."""
+    """Hands the messages of one queue to Dramatiq's worker. Losing Redis only makes it wait.
+
+    It holds `prefetch` messages, each for a thread. With `bundling` it holds as many as go into one bundle, which is
+    for one thread; what does not go into one is handed out while fewer than `prefetch` are out alone.
+    """
 
     def __init__(
         self,
@@ -54,14 +58,16 @@ class QueueConsumer(Consumer):
         self.broker = broker
         self._hands = hands
         self._consumption = consumption
-        self._prefetch = prefetch
+        self._most_alone = prefetch
+        self._most_held = prefetch if bundling is None else bundling.most
         self._timeout_s = timeout_ms / 1000
         self._holding = consumption.holding(queue_name)
         self._arrived = consumption.wakeups.event(queue_name)
         self._fetched: deque[Fetched] = deque()
         self._bundling = bundling
-        #: What a bundle did not finish; it comes alone.
-        self._unbundled: deque[Delivery] = deque()
+        #: What is to be handed out by itself, and what was and is not settled.
+        self._to_go_alone: deque[Delivery] = deque()
+        self._alone: set[str] = set()
         self._may_have_strays = True
         self._pause_s = 0.0
 
@@ -71,23 +77,23 @@ class QueueConsumer(Consumer):
         return len(self._holding)
 
     def __next__(self) -> MessageProxy | None:
-        if self._unbundled:
-            return self._unbundled.popleft()
+        if self._to_go_alone:
+            return self._next_alone()
         if not self._fetched:
             self._fetch()
-        deliveries: list[Delivery] = []
+        together: list[Delivery] = []
         while self._fetched:
             delivery = self._open(self._fetched.popleft())
             if delivery is None:
                 continue
             if self._bundling is None or not self._bundling.takes(delivery):
-                self._unbundled.append(delivery)
+                self._to_go_alone.append(delivery)
                 break
-            deliveries.append(delivery)
-        if self._bundling is not None and len(deliveries) > 1:
-            return Bundle(self.queue_name, self._bundling.together, deliveries)
-        self._unbundled.extendleft(deliveries)
-        return self._unbundled.popleft() if self._unbundled else None
+            together.append(delivery)
+        if self._bundling is not None and len(together) > 1:
+            return Bundle(self.queue_name, self._bundling.together, together)
+        self._to_go_alone.extendleft(together)
+        return self._next_alone() if self._to_go_alone else None
 
     def ack(self, message: MessageProxy) -> None:
         """Forget a message that is done, or give it back where its actor or the middleware said so.
@@ -124,8 +130,8 @@ class QueueConsumer(Consumer):
         """Give back what was fetched and not handed out."""
         while self._fetched:
             self._settle(Operation.FRONT, Ticket(self._fetched.pop().redis_message_id))
-        while self._unbundled:
-            self._settle(Operation.FRONT, ticket_of(self._unbundled.pop()))
+        while self._to_go_alone:
+            self._settle(Operation.FRONT, ticket_of(self._to_go_alone.pop()))
 
     def _unbundle(self, bundle: Bundle) -> None:
         """End the hold on what the bundle's actor finished; each of the others comes alone, with all that it needs."""
@@ -138,8 +144,17 @@ class QueueConsumer(Consumer):
         if bundle.go_back is not None or self._consumption.stopping:
             self.requeue(unfinished)
         elif unfinished:
-            self._unbundled.extend(unfinished)
+            self._to_go_alone.extend(unfinished)
             self._arrived.set()
+
+    def _next_alone(self) -> Delivery | None:
+        if len(self._alone) >= self._most_alone:
+            self._arrived.wait(self._timeout_s)
+            self._arrived.clear()
+            return None
+        delivery = self._to_go_alone.popleft()
+        self._alone.add(delivery.redis_message_id)
+        return delivery
 
     def _fetch(self) -> None:
         room = self._room()
@@ -147,7 +162,7 @@ class QueueConsumer(Consumer):
             self._arrived.wait(_STOPPING_WAIT_S if self._consumption.stopping else self._timeout_s)
             self._arrived.clear()
             return
-        if room * 4 < self._prefetch:
+        if room * 4 < self._most_held:
             # Fetching one by one as each is settled would cost a round trip each.
             self._arrived.wait(_SHORT_WAIT_S)
             room = self._room()
@@ -171,7 +186,7 @@ class QueueConsumer(Consumer):
             return 0
         if self._holding.bytes >= _HELD_BYTES:
             return 0
-        return max(0, self._prefetch - len(self._holding))
+        return max(0, self._most_held - len(self._holding))
 
     def _return_strays(self) -> None:
         # A fetch whose answer was lost leaves messages in this worker's hands that it does not know of. Since it
@@ -218,4 +233,5 @@ class QueueConsumer(Consumer):
         self._settle(Operation.BURY, Ticket(ticket.redis_message_id, ticket.entries, evidence.to_json()))
 
     def _settle(self, operation: Operation, ticket: Ticket) -> None:
+        self._alone.discard(ticket.redis_message_id)
         self._consumption.settle(operation, self.queue_name, ticket)
