@@ -5,7 +5,7 @@ Source of the columns: the web app's Prisma schema (`ops/prisma/schema.prisma`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from shared.documents import Document
@@ -15,12 +15,21 @@ from shared.ids import RunId, Stage
 
 @dataclass(frozen=True, slots=True)
 class StageOutputRow:
-    """One row of "StageOutput"; `json_output` is JSON text, or None where the output has no JSON."""
+    """One row of "StageOutput"; `json_output` is JSON text, or None where the output has no JSON.
+
+    `json_canonical` is the canonical form of that text where whoever made the row had it at hand; a changed copy of
+    the row has none.
+    """
 
     run_id: RunId
     stage_number: Stage
     markdown_output: str
     json_output: str | None
+    json_canonical: bytes | None = field(default=None, init=False, compare=False, repr=False)
+
+    def remember_json_canonical(self, canonical: bytes) -> None:
+        """Keep the canonical form of `json_output`, so that it need not be parsed again to be hashed."""
+        object.__setattr__(self, "json_canonical", canonical)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,7 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
     def write_backfill_together(*, deliveries: Sequence[Delivery]) -> None:
         carrier.carry_together(deliveries, queues.BACKFILL)
 
-    broker.bundled[queues.BACKFILL] = Bundling(
-        queues.WRITE_BACKFILL, _WRITE_BACKFILL_TOGETHER, _BUNDLED_MESSAGES
-    )
+    broker.bundled[queues.BACKFILL] = Bundling(queues.WRITE_BACKFILL, _WRITE_BACKFILL_TOGETHER, _BUNDLED_MESSAGES)
 
     @dramatiq.actor(
         broker=broker, actor_name=queues.COMPARE, queue_name=queues.RECONCILE, priority=_COMPARE_PRIORITY

@@ -40,6 +40,11 @@ def canonical_json(text: str) -> bytes:
             value = parse_value(text)
     except orjson.JSONDecodeError:  # a number beyond what a float holds
         value = parse_value(text)
+    return canonical_value(value)
+
+
+def canonical_value(value: Any) -> bytes:
+    """Return the canonical form of a JSON value that holds every number exactly: as a short integer or a decimal."""
     try:
         return _dumps(value)
     except orjson.JSONEncodeError:  # orjson ends at a depth of 254

@@ -32,7 +32,10 @@ def _framed(row: Row) -> bytes:
             number, json_output = str(row.stage_number.value), row.json_output
             kind = "null" if json_output is None else "json"
             texts = _frame("StageOutput", row.run_id, number, kind, row.markdown_output)
-            return texts if json_output is None else texts + canonical_json(json_output)
+            if json_output is None:
+                return texts
+            canonical = row.json_canonical
+            return texts + (canonical_json(json_output) if canonical is None else canonical)
         case OpportunityCardRow():
             return _frame(
                 "OpportunityCard",

@@ -143,11 +143,14 @@ def _close(texts: dict[Column, list[str]], opened: tuple[Mark, Column], marked: 
 def _section_text(marked: MarkedText, start: int, end: int) -> str:
     """Return the lines from `start` to `end` without blank lines and separating rules at the ends."""
     source = marked.source
-    blank = _BLANK_LINES_BEFORE.match(source, start, end)
-    if blank is not None:
-        start = blank.end()
-    end = start + len(source[start:end].rstrip())
-    while end > start and marked.rules:
+    text = source[start:end].rstrip()
+    if text and text[0] in _WHITE_SPACE and (blank := _BLANK_LINES_BEFORE.match(text)) is not None:
+        start += blank.end()
+        text = text[blank.end() :]
+    if not marked.rules:
+        return text.decode()
+    end = start + len(text)
+    while end > start:
         line_start = max(start, source.rfind(b"\n", start, end) + 1)
         if line_start + _indent(source, line_start, end) not in marked.rules:
             break

@@ -46,13 +46,14 @@ class JsonText:
 
     `text` is what goes into jsonb: the document without its byte order mark. `exact` tells that jsonb gives the
     document back by value: there is no such mark, no duplicate key (jsonb keeps the last) and no negative zero
-    (jsonb makes it positive).
+    (jsonb makes it positive). `plain` tells that `value` says all that jsonb will hold.
     """
 
     name: str
     text: str
     value: Any
     exact: bool
+    plain: bool
 
 
 def parse_json(document: Document, *, stored: bool = True) -> JsonText:
@@ -64,7 +65,8 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
     text = decoded.removeprefix(BYTE_ORDER_MARK)
     reading = _Reading(exact=len(text) == len(decoded))
     value = read_plain_json(text)
-    if value is None:
+    plain = value is not None
+    if not plain:
         value = _read_carefully(document.name, text, reading)
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_too_deep(value):
         _raise_too_deep(document.name, text)
@@ -73,7 +75,7 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
             _raise_out_of_range(document.name, text)
         if "\\u" in text and any(suspect in text for suspect in _SUSPECT_ESCAPES):
             _refuse_unstorable_escapes(document.name, text)
-    return JsonText(document.name, text, value, reading.exact)
+    return JsonText(document.name, text, value, reading.exact, plain)
 
 
 def _read_carefully(name: str, text: str, reading: _Reading) -> Any:

@@ -32,10 +32,11 @@ _SPACES: Final = re.compile(rb"[ \t]*")
 _LINE_END: Final = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 _FENCES: Final = ("```", "~~~")
 #: What may take the lines that follow into itself, or make a line or a blank end elsewhere.
-_MAY_HIDE: Final = (b"```", b"~~~", b"<", b"\r", b"\x0b", b"\x0c", b"\xef\xbb\xbf")
-#: A rule, the underline of a heading, or a heading that is indented.
-_OTHER_MARK: Final = re.compile(rb"\n(?: {0,3}[-=_*][-=_* \t]*(?:\n|\Z)| {1,3}#)")
-_HASH_LINE: Final = re.compile(rb"\n#[^\n]*")
+_MAY_HIDE: Final = (b"<", b"\r", b"\x0b", b"\x0c")
+#: The same, each behind its first byte: one byte is found ten times as fast, and mostly it is not there.
+_MAY_HIDE_LONG: Final = ((b"`", b"```"), (b"~", b"~~~"), (b"\xef", b"\xef\xbb\xbf"))
+#: A line that begins with `#`; else a rule, the underline of a heading, or a heading that is indented.
+_MARK_LINE: Final = re.compile(rb"\n(?:(#[^\n]*)| {0,3}[-=_*][-=_* \t]*(?:\n|\Z)| {1,3}#)")
 _MAX_LINE_BYTES: Final = 256
 _LINE_FEED: Final = 0x0A
 _MARKDOWN_FENCES: Final = frozenset({"", "md", "markdown"})
@@ -73,18 +74,25 @@ def _obvious_headings(source: bytes) -> list[Mark] | None:
     without fences and HTML, a line that begins with `#` always begins a block of its own (CommonMark 0.31, 4.2), and
     what it says depends on no other line but for the targets of links. The parser reads it all the same.
     """
+    for hidden in _MAY_HIDE:
+        if hidden in source:
+            return None
+    for first, hidden in _MAY_HIDE_LONG:
+        if first in source and hidden in source:
+            return None
     lines = b"\n" + source  # so that every line stands behind a line feed, the first one too
-    if any(hidden in source for hidden in _MAY_HIDE) or _OTHER_MARK.search(lines):
-        return None
+    size = len(source)
     headings: list[Mark] = []
-    for found in _HASH_LINE.finditer(lines):
-        start, end = found.start(), found.end()  # in `source`, with the line feed at its end
-        line = source[start:end]
-        if len(line) > _MAX_LINE_BYTES or b"[" in line or (start > 1 and source[start - 2] != _LINE_FEED):
+    for found in _MARK_LINE.finditer(lines):
+        line = found[1]
+        if line is None or len(line) >= _MAX_LINE_BYTES or b"[" in line:
+            return None
+        start = found.start()  # in `source`; `lines` has one byte more before it
+        if start > 1 and source[start - 2] != _LINE_FEED:
             return None
         heading = _heading_of(line)
         if heading is not None:
-            headings.append(Mark(heading[0], start, min(end, len(source)), heading[1]))
+            headings.append(Mark(heading[0], start, min(start + len(line) + 1, size), heading[1]))
     return headings
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from shared.comparing.json_value import canonical_value
 from shared.documents import Document, in_natural_order, name_fault
 from shared.errors import Malformed, Place
 from shared.formats.card_headings import COLUMNS
@@ -69,14 +70,17 @@ def map_output(run_id: RunId, stage: Stage, documents: Sequence[Document]) -> Ma
     report = _report(run_id, texts) if stage is Stage.INSPIRATIONS else None
     cards = read_cards(texts.main_json, texts.markdown) if stage is Stage.OPPORTUNITIES else ()
     main_json = texts.main_json
+    stage_output = StageOutputRow(
+        run_id=run_id,
+        stage_number=stage,
+        markdown_output=join(tuple(each for each in ordered if kind_of(each.name) is Kind.MARKDOWN)),
+        json_output=None if main_json is None else main_json.text,
+    )
+    if main_json is not None and main_json.plain:
+        stage_output.remember_json_canonical(canonical_value(main_json.value))
     return MappedOutput(
         stage=stage,
-        stage_output=StageOutputRow(
-            run_id=run_id,
-            stage_number=stage,
-            markdown_output=join(tuple(each for each in ordered if kind_of(each.name) is Kind.MARKDOWN)),
-            json_output=None if main_json is None else main_json.text,
-        ),
+        stage_output=stage_output,
         report=report,
         cards=tuple(_card_row(run_id, card) for card in cards),
         kept_documents=kept_documents(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.comparing.json_value import canonical_json
 from shared.documents import Document
 from shared.errors import Malformed
 from shared.ids import RunId, Stage
@@ -128,6 +129,8 @@ def check_storable(result: MappedOutput) -> None:
     for text in texts:
         assert "\0" not in text
         text.encode()
+    if result.stage_output.json_canonical is not None:
+        assert result.stage_output.json_canonical == canonical_json(result.stage_output.json_output or "")
     for card in result.cards:
         assert 1 <= card.number <= 5
         assert card.title

@@ -38,8 +38,6 @@ from workers.reconciling.keeping import gives_back, letters_that_give_back
 from workers.world import Fault, fault_of
 from workers.writer import Writer
 
-#: So many slices are worked on at once in a process: while one waits for PostgreSQL, another reads files.
-_AT_ONCE: Final = 2
 _WORLD_PAUSE_MS: Final = 2_000
 
 log = structlog.get_logger(__name__)
@@ -56,11 +54,12 @@ class Reconciler:
         self._broker = broker
         self._settings = settings
         self._worker = worker
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        # Reading and judging is computing: two slices at once would fight for the interpreter, and take a quarter more.
+        self._turn = threading.Lock()
 
     def reconcile(self, wire: Mapping[str, Any]) -> None:
         """Answer one slice; returns once the answer is committed. Raises HandBack where the world is broken."""
-        with self._turns:
+        with self._turn:
             try:
                 self._reconcile(wire)
             except (Stopping, CancelledError):
