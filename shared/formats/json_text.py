@@ -30,7 +30,8 @@ _SURE_DIGITS: Final = 1000
 #: Python refuses to convert more digits than 4300 at once.
 _MAX_INT_DIGITS: Final = 4000
 
-_SUSPECT_ESCAPES: Final = ("\\u0000", "\\ud", "\\uD")
+_NUL_ESCAPE: Final = b"\\u0000"
+_SUSPECT_ESCAPES: Final = (_NUL_ESCAPE, b"\\ud", b"\\uD")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _TOKEN: Final = re.compile(
     r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -64,18 +65,22 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
     decoded = decode(document)
     text = decoded.removeprefix(BYTE_ORDER_MARK)
     reading = _Reading(exact=len(text) == len(decoded))
-    value = read_plain_json(text)
-    plain = value is not None
-    if not plain:
+    plain = read_plain_json(document.content) if reading.exact else None
+    if plain is not None:
+        value, most_deep = plain
+    else:
         value = _read_carefully(document.name, text, reading)
-    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_too_deep(value):
+        most_deep = text.count("[") + text.count("{")
+    if most_deep > MAX_JSON_DEPTH and _is_too_deep(value):
         _raise_too_deep(document.name, text)
     if stored:
         if reading.beyond_numeric:
             _raise_out_of_range(document.name, text)
-        if "\\u" in text and any(suspect in text for suspect in _SUSPECT_ESCAPES):
+        # What is plain has no half of a surrogate pair: orjson reads none.
+        suspects = _SUSPECT_ESCAPES if plain is None else (_NUL_ESCAPE,)
+        if any([suspect in document.content for suspect in suspects]):
             _refuse_unstorable_escapes(document.name, text)
-    return JsonText(document.name, text, value, reading.exact, plain)
+    return JsonText(document.name, text, value, reading.exact, plain is not None)
 
 
 def _read_carefully(name: str, text: str, reading: _Reading) -> Any:

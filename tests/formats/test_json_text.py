@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 import pytest
@@ -193,13 +195,20 @@ _TOKENS = st.sampled_from(
 )  # fmt: skip
 
 
+def _items(value: Any) -> Iterator[Any]:
+    yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _items(child)
+
+
 @settings(max_examples=500)
 @given(st.lists(_TOKENS, max_size=14).map("".join) | st.recursive(_TOKENS, _containers, max_leaves=8))
 def test_what_is_read_plainly_says_what_the_careful_reader_finds(text: str) -> None:
-    plain = read_plain_json(text)
+    plain = read_plain_json(text.encode())
     if plain is not None:
         reading = json_text._Reading(exact=True)
-        assert repr(json_text._read_carefully("a.json", text, reading)) == repr(plain)
+        assert repr(json_text._read_carefully("a.json", text, reading)) == repr(plain.value)
+        assert plain.containers == sum(type(item) in (dict, list) for item in _items(plain.value))
         assert reading.exact
         assert not reading.beyond_numeric
 
