@@ -131,12 +131,12 @@ def entry_of(record: Mapping[str, Any]) -> LedgerEntry:
         content_sha256=Sha256(record["content_sha256"]),
         produced_at=record["produced_at"],
         origin=_ORIGINS[record["origin"]],
-        authority=Authority(record["authority"]),
+        authority=_AUTHORITIES[record["authority"]],
         manifest=tuple(
             [ManifestEntry(m["name"], m["size"], Sha256(m["sha256"])) for m in orjson.loads(record["manifest"])]
         ),
-        gaps=tuple(orjson.loads(record["gaps"])),
-        facts=_facts_of(orjson.loads(record["facts"])),
+        gaps=() if record["gaps"] == "[]" else tuple(orjson.loads(record["gaps"])),
+        facts=_NO_FACTS if record["facts"] == "{}" else _facts_of(orjson.loads(record["facts"])),
         mends=frozenset(record["mends"]),
         settled=frozenset(record["settled"]),
         written=tuple([_written_of(row) for row in orjson.loads(record["rows_written"])]),
@@ -175,6 +175,7 @@ def _written_of(value: Mapping[str, Any]) -> WrittenRow:
 
 # Enum's own look-up is a chain of Python functions, and an entry has a dozen of them.
 _STAGES: Final = {stage.value: stage for stage in Stage}
+_AUTHORITIES: Final = {authority.value: authority for authority in Authority}
 _ORIGINS: Final = {origin.value: origin for origin in Origin}
 _TABLES: Final = {table.value: table for table in Table}
 _OPERATIONS: Final = {operation.value: operation for operation in RowOperation}
@@ -189,8 +190,6 @@ def _facts_json(facts: OutputFacts) -> dict[str, Any]:
 
 
 def _facts_of(value: Mapping[str, Any]) -> OutputFacts:
-    if not value:
-        return _NO_FACTS
     return OutputFacts(
         **{name: (text, FactSource(source)) for name, (text, source) in value.items()},
     )

@@ -51,6 +51,17 @@ def canonical_value(value: Any) -> bytes:
         return b"".join(_deep_parts(value))
 
 
+def reads_as(text: str, canonical: bytes) -> bool:
+    """Say whether a JSON text surely has this canonical form, which no number but short integers is in.
+
+    False says nothing. A number that orjson may have rounded is written with a point, an exponent or more digits.
+    """
+    try:
+        return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS) == canonical
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return False
+
+
 def parse_value(text: str) -> Any:
     """Return the value of a JSON text; numbers that aren't short integers are exact decimals."""
     return _DECODER.decode(text)

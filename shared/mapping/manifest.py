@@ -44,7 +44,7 @@ def is_manifest_of(manifest: Sequence[ManifestEntry], documents: Sequence[Docume
     return len(manifest) == len(documents) and all(
         entry.name == document.name
         and entry.size == len(document.content)
-        and entry.sha256 == sha256_of(document.content)
+        and entry.sha256 == document.sha256
         for entry, document in zip(manifest, documents, strict=True)
     )
 

@@ -98,7 +98,9 @@ def judge_run(run: RunHeld) -> Judgement:
         return _MATCH
     values = as_written(derived_values(run.run))
     changed = tuple(
-        f"Run.{name}" for name, value in run.written.items() if values.get(name) != _normal(name, value)
+        f"Run.{name}"
+        for name, value in run.written.items()
+        if (held := values.get(name)) != value and held != _normal(name, value)
     )
     if not changed:
         return _MATCH
