@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import orjson
 
+from shared.formats.plain_json import has_short_numbers
+
 #: Integers of up to these many digits have 64 bits, which orjson reads and writes exactly.
 _INT_DIGITS: Final = 18
 _INT_END: Final = 10**_INT_DIGITS
@@ -44,7 +46,7 @@ def canonical_json(text: str) -> bytes:
 
 
 def canonical_value(value: Any) -> bytes:
-    """Return the canonical form of a JSON value that holds every number exactly: as a short integer or a decimal."""
+    """Return the canonical form of a JSON value that holds every number exactly: as a decimal, or as plain JSON does."""
     try:
         return _dumps(value)
     except orjson.JSONEncodeError:  # orjson ends at a depth of 254
@@ -52,14 +54,14 @@ def canonical_value(value: Any) -> bytes:
 
 
 def reads_as(text: str, canonical: bytes) -> bool:
-    """Say whether a JSON text surely has this canonical form, which no number but short integers is in.
-
-    False says nothing. A number that orjson may have rounded is written with a point, an exponent or more digits.
-    """
+    """Say whether a JSON text surely has this canonical form, that of plain JSON; False says nothing."""
+    content = text.encode()
     try:
-        return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS) == canonical
+        written = orjson.dumps(orjson.loads(content), option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return False
+    # An integer that was rounded has a point or an exponent by now; a fraction that was has too many digits here.
+    return written == canonical and has_short_numbers(content)
 
 
 def parse_value(text: str) -> Any:
