@@ -7,27 +7,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from shared.documents import Document
 from shared.gaps import Gap
 from shared.ids import RunId, Stage
 
 
+class CanonicalJson(NamedTuple):
+    """The canonical form of a plain JSON text, and whether a number in it has a fraction."""
+
+    text: bytes
+    has_fractions: bool
+
+
 @dataclass(frozen=True, slots=True)
 class StageOutputRow:
     """One row of "StageOutput"; `json_output` is JSON text, or None where the output has no JSON.
 
-    `json_canonical` is the canonical form of that text where whoever made the row had it at hand; a changed copy of
-    the row has none.
+    `json_canonical` is its canonical form where whoever made the row had it at hand; a changed copy of the row has
+    none.
     """
 
     run_id: RunId
     stage_number: Stage
     markdown_output: str
     json_output: str | None
-    json_canonical: bytes | None = field(default=None, init=False, compare=False, repr=False)
+    json_canonical: CanonicalJson | None = field(default=None, init=False, compare=False, repr=False)
 
-    def remember_json_canonical(self, canonical: bytes) -> None:
+    def remember_json_canonical(self, canonical: CanonicalJson) -> None:
         """Keep the canonical form of `json_output`, so that it need not be parsed again to be hashed."""
         object.__setattr__(self, "json_canonical", canonical)
 

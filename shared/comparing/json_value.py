@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from shared.formats.plain_json import has_short_numbers
+from shared.rows import CanonicalJson
 
 #: Integers of up to these many digits have 64 bits, which orjson reads and writes exactly.
 _INT_DIGITS: Final = 18
@@ -46,22 +47,21 @@ def canonical_json(text: str) -> bytes:
 
 
 def canonical_value(value: Any) -> bytes:
-    """Return the canonical form of a JSON value that holds every number exactly: as a decimal, or as plain JSON does."""
+    """Return the canonical form of a JSON value that holds every number exactly: as a decimal, or as plain JSON."""
     try:
         return _dumps(value)
     except orjson.JSONEncodeError:  # orjson ends at a depth of 254
         return b"".join(_deep_parts(value))
 
 
-def reads_as(text: str, canonical: bytes) -> bool:
-    """Say whether a JSON text surely has this canonical form, that of plain JSON; False says nothing."""
-    content = text.encode()
+def reads_as(text: str, canonical: CanonicalJson) -> bool:
+    """Say whether a JSON text surely has this canonical form; False says nothing."""
     try:
-        written = orjson.dumps(orjson.loads(content), option=orjson.OPT_SORT_KEYS)
+        written = orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return False
     # An integer that was rounded has a point or an exponent by now; a fraction that was has too many digits here.
-    return written == canonical and has_short_numbers(content)
+    return written == canonical.text and not (canonical.has_fractions and not has_short_numbers(text.encode()))
 
 
 def parse_value(text: str) -> Any:

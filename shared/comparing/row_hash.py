@@ -52,7 +52,7 @@ def _framed(row: Row) -> bytes:
             if json_output is None:
                 return texts
             canonical = row.json_canonical
-            return texts + (canonical_json(json_output) if canonical is None else canonical)
+            return texts + (canonical_json(json_output) if canonical is None else canonical.text)
         case OpportunityCardRow():
             return _frame(
                 "OpportunityCard",

@@ -21,7 +21,7 @@ from shared.formats.limits import (
     MAX_EXPONENT,
     MAX_JSON_DEPTH,
 )
-from shared.formats.plain_json import read_plain_json
+from shared.formats.plain_json import PlainJson, read_plain_json
 from shared.formats.text import BYTE_ORDER_MARK, decode, place_at
 from shared.reasons import Reason
 
@@ -47,14 +47,14 @@ class JsonText:
 
     `text` is what goes into jsonb: the document without its byte order mark. `exact` tells that jsonb gives the
     document back by value: there is no such mark, no duplicate key (jsonb keeps the last) and no negative zero
-    (jsonb makes it positive). `plain` tells that `value` says all that jsonb will hold.
+    (jsonb makes it positive). `plain` is there where `value` says all that jsonb will hold.
     """
 
     name: str
     text: str
     value: Any
     exact: bool
-    plain: bool
+    plain: PlainJson | None
 
 
 def parse_json(document: Document, *, stored: bool = True) -> JsonText:
@@ -67,7 +67,7 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
     reading = _Reading(exact=len(text) == len(decoded))
     plain = read_plain_json(document.content) if reading.exact else None
     if plain is not None:
-        value, most_deep = plain
+        value, most_deep = plain.value, plain.containers
     else:
         value = _read_carefully(document.name, text, reading)
         most_deep = text.count("[") + text.count("{")
@@ -78,9 +78,9 @@ def parse_json(document: Document, *, stored: bool = True) -> JsonText:
             _raise_out_of_range(document.name, text)
         # What is plain has no half of a surrogate pair: orjson reads none.
         suspects = _SUSPECT_ESCAPES if plain is None else (_NUL_ESCAPE,)
-        if any([suspect in document.content for suspect in suspects]):
+        if any(suspect in document.content for suspect in suspects):
             _refuse_unstorable_escapes(document.name, text)
-    return JsonText(document.name, text, value, reading.exact, plain is not None)
+    return JsonText(document.name, text, value, reading.exact, plain)
 
 
 def _read_carefully(name: str, text: str, reading: _Reading) -> Any:

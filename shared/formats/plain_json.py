@@ -22,10 +22,11 @@ _EXPONENT: Final = b"0e"
 
 
 class PlainJson(NamedTuple):
-    """The value of a plain JSON text, and how many objects and lists it has: it can't be deeper than that."""
+    """The value of a plain JSON text; it is at most as deep as it has `containers`, which are its objects and lists."""
 
     value: dict[str, Any] | list[Any]
     containers: int
+    has_fractions: bool
 
 
 def read_plain_json(content: bytes) -> PlainJson | None:
@@ -44,7 +45,7 @@ def read_plain_json(content: bytes) -> PlainJson | None:
         return None
     strings = 0
     containers = 0
-    zeros = fractions = False
+    zeros = has_fractions = False
     pending: list[Any] = [value]
     for item in pending:
         kind = type(item)
@@ -60,12 +61,12 @@ def read_plain_json(content: bytes) -> PlainJson | None:
         elif kind is float:
             if item.is_integer() or not _FLOAT_START <= abs(item) < _FLOAT_END:
                 return None
-            fractions = True
+            has_fractions = True
         elif kind is int and not -_INT_END < item < _INT_END:
             return None
         elif item == 0 and kind is int:
             zeros = True
-    if (zeros and b"-0" in content) or (fractions and not has_short_numbers(content)):
+    if (zeros and b"-0" in content) or (has_fractions and not has_short_numbers(content)):
         return None
     # Every quote that is not escaped begins or ends a string: one that is in the text and not in the value belongs to
     # a key that was there twice.
@@ -75,7 +76,7 @@ def read_plain_json(content: bytes) -> PlainJson | None:
             return None
         if beyond_strings != content.count(b'\\"'):
             return None
-    return PlainJson(value, containers)
+    return PlainJson(value, containers, has_fractions)
 
 
 def has_short_numbers(content: bytes) -> bool:

@@ -42,9 +42,7 @@ def manifest_of(documents: Iterable[Document]) -> tuple[ManifestEntry, ...]:
 def is_manifest_of(manifest: Sequence[ManifestEntry], documents: Sequence[Document]) -> bool:
     """Return whether the manifest is that of documents in natural order."""
     return len(manifest) == len(documents) and all(
-        entry.name == document.name
-        and entry.size == len(document.content)
-        and entry.sha256 == document.sha256
+        entry.name == document.name and entry.size == len(document.content) and entry.sha256 == document.sha256
         for entry, document in zip(manifest, documents, strict=True)
     )
 

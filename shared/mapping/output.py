@@ -26,6 +26,7 @@ from shared.mapping.joined_markdown import join
 from shared.mapping.kept import kept_documents
 from shared.reasons import Reason
 from shared.rows import (
+    CanonicalJson,
     FactSource,
     InspirationReportRow,
     MappedOutput,
@@ -76,8 +77,9 @@ def map_output(run_id: RunId, stage: Stage, documents: Sequence[Document]) -> Ma
         markdown_output=join(tuple(each for each in ordered if kind_of(each.name) is Kind.MARKDOWN)),
         json_output=None if main_json is None else main_json.text,
     )
-    if main_json is not None and main_json.plain:
-        stage_output.remember_json_canonical(canonical_value(main_json.value))
+    if main_json is not None and (plain := main_json.plain) is not None:
+        canonical = CanonicalJson(canonical_value(plain.value), plain.has_fractions)
+        stage_output.remember_json_canonical(canonical)
     return MappedOutput(
         stage=stage,
         stage_output=stage_output,

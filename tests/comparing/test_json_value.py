@@ -17,7 +17,8 @@ from shared.comparing.json_value import (
     first_difference,
     reads_as,
 )
-from shared.formats.plain_json import read_plain_json
+from shared.formats.plain_json import PlainJson, read_plain_json
+from shared.rows import CanonicalJson
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=6)
 values = st.recursive(
@@ -134,13 +135,21 @@ def test_the_first_difference_is_named(expected: str, actual: str, difference: J
 numbers = st.one_of(
     st.from_regex(r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.sampled_from(["0.1", "0.10", "0.100000000000000005", "0.82", "123456789012.345", "1234567890123.4567", "1.0"]),
-    st.sampled_from(["0.0001", "0.00009", "999999999999999.5", "1000000000000000.5", "-0.5", "-0.0", "1e15", "1E-4"]),
+    st.sampled_from(
+        ["0.1", "0.10", "0.100000000000000005", "0.82", "123456789012.345", "1234567890123.4567", "1.0"]
+    ),
+    st.sampled_from(
+        ["0.0001", "0.00009", "999999999999999.5", "1000000000000000.5", "-0.5", "-0.0", "1e15", "1E-4"]
+    ),
 )
 #: A number in a text, which must not be taken for one, beside one that is.
 documents = st.lists(st.one_of(numbers, numbers.map(lambda number: f'"{number}"')), min_size=1, max_size=4).map(
     lambda items: "[" + ",".join(items) + "]"
 )
+
+
+def _canonical(plain: PlainJson) -> CanonicalJson:
+    return CanonicalJson(canonical_value(plain.value), plain.has_fractions)
 
 
 @given(documents)
@@ -153,7 +162,7 @@ def test_plain_json_has_the_canonical_form_of_its_text(text: str) -> None:
 @given(documents, documents)
 def test_a_text_reads_as_a_plain_form_only_if_it_has_it(text: str, other: str) -> None:
     plain = read_plain_json(other.encode())
-    if plain is not None and reads_as(text, canonical_value(plain.value)):
+    if plain is not None and reads_as(text, _canonical(plain)):
         assert canonical_json(text) == canonical_json(other)
 
 
@@ -171,11 +180,13 @@ def test_a_text_reads_as_a_plain_form_only_if_it_has_it(text: str, other: str) -
 def test_what_only_looks_alike_to_a_float_does_not_read_as_it(text: str, other: str) -> None:
     plain = read_plain_json(other.encode())
     assert plain is not None
-    assert not reads_as(text, canonical_value(plain.value))
+    assert not reads_as(text, _canonical(plain))
 
 
 @pytest.mark.parametrize("text", ['{"b": 0.82, "a": [1, 12.5]}', '{"a": [1, 12.50], "b": 0.820}'])
 def test_short_fractions_are_plain(text: str) -> None:
     plain = read_plain_json(text.encode())
     assert plain is not None
-    assert reads_as(text, canonical_json('{"a":[1,12.5],"b":0.82}'))
+    assert plain.has_fractions
+    assert reads_as(text, _canonical(plain))
+    assert _canonical(plain).text == canonical_json('{"a":[1,12.5],"b":0.82}')

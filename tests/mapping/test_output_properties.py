@@ -130,7 +130,7 @@ def check_storable(result: MappedOutput) -> None:
         assert "\0" not in text
         text.encode()
     if result.stage_output.json_canonical is not None:
-        assert result.stage_output.json_canonical == canonical_json(result.stage_output.json_output or "")
+        assert result.stage_output.json_canonical.text == canonical_json(result.stage_output.json_output or "")
     for card in result.cards:
         assert 1 <= card.number <= 5
         assert card.title
