@@ -48,7 +48,7 @@ _STOP_WORKERS_GRACE_S: Final = 5.0
 
 def run_backfill(options: BackfillOptions, settings: Settings, *, as_json: bool) -> int:
     """Run one backfill, print its summary, and return the exit status."""
-    scanner = Scanner(options.root, Limits(options.settle_s, settings.max_output_bytes))
+    scanner = Scanner(options.root, Limits(options.settle_s, settings.max_output_bytes), share=options.share)
     scanner.check_root()
     with closing(Tally()) as tally:
         backfill = _Backfill(options, settings, scanner, tally)

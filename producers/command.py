@@ -21,6 +21,7 @@ from shared.durations import Duration
 from shared.errors import Malformed, UsageError
 from shared.ids import parse_run_id
 from shared.printable import printable
+from shared.run_folders.share import Share
 from shared.run_folders.stage_folder import is_document
 from shared.settings import Settings
 from shared.stores import resolve_stores
@@ -51,6 +52,16 @@ class _RateOption(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class _ShareOption(click.ParamType[Share]):
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Share:
+        try:
+            return Share.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.group(cls=RunferryGroup)
 def main() -> None:
     """Send stage outputs to the workers: all that is on disk, or one output now.
@@ -70,6 +81,7 @@ Examples:
   producer backfill --all --dry-run                  what would become of it; needs no services
   producer backfill --run-id test-run-001 --wait     one run, by workers that run already
   producer backfill --all --resume --rate 50/s       only what is not accounted for, gently
+  producer backfill --all --share 2/3 --wait         the second of three producers that read one root
 
 \b
 Exit status: 0 every output is accounted for (a dead letter is: it is named), 1 something was left out, conflicts,
@@ -86,6 +98,12 @@ or could not be read (with --strict also dead letters), 2 wrong usage or could n
     "--user-id", metavar="USER", help="Owner of new runs: a User.id or clerkId (default migration-user)."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Read so many runs at most.")
+@click.option(
+    "--share",
+    type=_ShareOption(),
+    metavar="K/N",
+    help="Of all runs only the K-th of N shares: for several producers that read one root.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would become of the outputs; publish nothing.")
 @click.option("--resume", is_flag=True, help="Leave out what is accounted for already.")
 @click.option("--rate", type=_RateOption(), metavar="N/s", help="Publish so many messages a second at most.")
@@ -124,6 +142,7 @@ def backfill(
     root: Path | None,
     user_id: str | None,
     limit: int | None,
+    share: Share | None,
     dry_run: bool,
     resume: bool,
     rate: float | None,
@@ -141,6 +160,8 @@ def backfill(
     """
     if every == bool(run_ids):
         raise UsageError("Say which runs: either --all, or --run-id ID (several times for several runs).")
+    if share is not None and run_ids:
+        raise UsageError("--share is a part of all runs: leave it out where runs are named.")
     if dry_run and (resume or run_workers is not None):
         raise UsageError("--dry-run looks at the files alone: leave out --resume and --run-workers.")
     options = BackfillOptions(
@@ -150,6 +171,7 @@ def backfill(
         run_ids=tuple(dict.fromkeys(run_ids)),
         user_id=user_id,
         limit=limit,
+        share=share,
         dry_run=dry_run,
         resume=resume,
         rate_per_s=rate,

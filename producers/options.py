@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.contract import Prefer
+from shared.run_folders.share import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class BackfillOptions:
     run_ids: tuple[str, ...] = ()
     user_id: str | None = None
     limit: int | None = None
+    share: Share | None = None
     dry_run: bool = False
     resume: bool = False
     rate_per_s: float | None = None
@@ -36,6 +38,8 @@ class BackfillOptions:
         """Return a command line that means the same runs, user and preference, to be shown to the user."""
         words = ["producer", "backfill"]
         words += [word for run_id in self.run_ids for word in ("--run-id", run_id)] or ["--all"]
+        if self.share is not None:
+            words += ["--share", str(self.share)]
         words += ["--root", str(self.root)]
         if self.user_id is not None:
             words += ["--user-id", self.user_id]

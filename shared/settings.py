@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         default=16,
         ge=1,
-        description="Threads, and so messages under way, a process; an eighth is kept free for live outputs.",
+        description="Threads a process, each for a live output or for a bundle of a backfill; an eighth is kept free.",
     )
     heartbeat_timeout: Duration = Field(
         default=timedelta(seconds=10), description="A worker silent for this long has its messages taken over."

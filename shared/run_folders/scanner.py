@@ -13,13 +13,14 @@ from shared.errors import Malformed, UsageError
 from shared.ids import RunId, Stage, parse_run_id
 from shared.run_folders.folders import FaultError, Folder, followed, open_folder, open_root, printable
 from shared.run_folders.scanned import Fault, FaultKind, ScannedOutput, ScannedRun, Unsettled
+from shared.run_folders.share import Share
 from shared.run_folders.stage_folder import Limits, Now, read_stage
 
 _ALL_STAGES: Final = tuple(Stage)
 
 
 class Scanner:
-    """Reads run folders below a root.
+    """Reads run folders below a root; of all its runs only those of `share`, if given.
 
     The runs of a root come in the folder's own order: sorting them would need all of them in memory.
     """
@@ -29,11 +30,13 @@ class Scanner:
         root: Path,
         limits: Limits,
         *,
+        share: Share | None = None,
         wall_clock_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
         self._limits = limits
+        self._share = share
         self._wall_clock_s = wall_clock_s
         self._monotonic_s = monotonic_s
 
@@ -46,7 +49,7 @@ class Scanner:
         """Yield every run folder of the root; raises UsageError where the root can't be read."""
         with self._open_root() as root, os.scandir(root.fd) as listing:
             for entry in listing:
-                if not may_be_run(root, entry):
+                if not self._takes(root, entry):
                     continue
                 run = self._scan(root, entry.name, is_link=entry.is_symlink())
                 if run is not None:  # else it was removed since it was listed
@@ -74,7 +77,10 @@ class Scanner:
     def count(self) -> int:
         """Return how many run folders the root has, by their names alone."""
         with self._open_root() as root, os.scandir(root.fd) as listing:
-            return sum(1 for entry in listing if may_be_run(root, entry))
+            return sum(1 for entry in listing if self._takes(root, entry))
+
+    def _takes(self, root: Folder, entry: os.DirEntry[str]) -> bool:
+        return (self._share is None or self._share.takes(entry.name)) and may_be_run(root, entry)
 
     def _open_root(self) -> contextlib.AbstractContextManager[Folder]:
         return opened_root(self._root)
