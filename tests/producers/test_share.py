@@ -20,7 +20,9 @@ def test_every_name_is_in_exactly_one_share(name: str, of: int) -> None:
 
 
 def test_a_name_is_in_the_same_share_on_every_host_and_in_every_version() -> None:
-    shares = {name: next(n for n in (1, 2, 3) if Share(n, 3).takes(name)) for name in ("test-run-001", "run-ü", "a")}
+    shares = {
+        name: next(n for n in (1, 2, 3) if Share(n, 3).takes(name)) for name in ("test-run-001", "run-ü", "a")
+    }
     assert shares == {"test-run-001": 2, "run-ü": 1, "a": 1}
 
 
