@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -17,14 +18,16 @@ from shared.database_url import DatabaseAddress
 from shared.errors import SettingsError, UsageError
 from shared.settings import Settings
 
+#: Between the name of a database and the time, in the name of one that is filled to take its place.
+RESTORING: Final = "_restoring_"
 #: Databases that every server has, to stand in while another one is made or renamed.
 _NEUTRAL: Final = ("postgres", "template1")
 _SWAP_TRIES: Final = 5
 _CLAIM_TRIES: Final = 20
 _CLAIM_PAUSE_S: Final = 0.25
-#: The comment of a database that is not what it shall be yet, as SQL.
-_UNFINISHED: Final = "'runferry: a restore is under way'"
 _MOST_NAME_BYTES: Final = 63
+#: Of the hash of a name that had to be shortened: enough to tell databases of one server apart.
+_HASH_DIGITS: Final = 8
 
 
 @asynccontextmanager
@@ -75,15 +78,29 @@ async def claim(connection: asyncpg.Connection, name: str) -> None:
     raise UsageError(f'Another restore in the place of the database "{name}" is under way.')
 
 
-async def mark(connection: asyncpg.Connection, name: str, *, unfinished: bool) -> None:
-    """Note at a database that it is being filled, or that it is not any more."""
-    await connection.execute(f"COMMENT ON DATABASE {quoted(name)} IS {_UNFINISHED if unfinished else 'NULL'}")
+async def mark(connection: asyncpg.Connection, filled: str, name: str) -> None:
+    """Note at a database that it is being filled, to take the place of `name`."""
+    await connection.execute(f"COMMENT ON DATABASE {quoted(filled)} IS {_literal(_unfinished(name))}")
 
 
-async def clear_unfinished(connection: asyncpg.Connection, prefix: str) -> None:
-    """Drop what killed restores left: databases so marked whose names begin like this; to be called with the claim."""
-    for record in await connection.fetch(QUERIES["unfinished"], prefix, _UNFINISHED.strip("'")):
+async def unmark(connection: asyncpg.Connection, filled: str) -> None:
+    """Note at a database that it is not being filled any more."""
+    await connection.execute(f"COMMENT ON DATABASE {quoted(filled)} IS NULL")
+
+
+async def clear_unfinished(connection: asyncpg.Connection, name: str) -> None:
+    """Drop what killed restores in the place of `name` left, and nothing else; to be called with the claim."""
+    for record in await connection.fetch(QUERIES["unfinished"], _unfinished(name), f"{name}{RESTORING}"):
         await drop(connection, record["name"])
+
+
+def _unfinished(name: str) -> str:
+    return f'runferry: a restore in the place of "{name}" is under way'
+
+
+def _literal(text: str) -> str:
+    # The same under every setting of standard_conforming_strings.
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 async def drop(connection: asyncpg.Connection, name: str) -> None:
@@ -102,7 +119,7 @@ async def swap(connection: asyncpg.Connection, name: str, replacement: str, asid
             async with connection.transaction():
                 await connection.execute(f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(aside)}")
                 await connection.execute(f"ALTER DATABASE {quoted(replacement)} RENAME TO {quoted(name)}")
-                await mark(connection, name, unfinished=False)
+                await unmark(connection, name)
         except asyncpg.ObjectInUseError:
             await asyncio.sleep(0)
         else:
@@ -115,6 +132,9 @@ async def swap(connection: asyncpg.Connection, name: str, replacement: str, asid
 
 
 def suffixed(name: str, suffix: str) -> str:
-    """Return the name with a suffix, shortened so that PostgreSQL takes it."""
-    room = _MOST_NAME_BYTES - len(suffix.encode())
-    return name.encode()[:room].decode("utf-8", "ignore") + suffix
+    """Return the name with a suffix; one that is too long for PostgreSQL is shortened, and told apart by a hash."""
+    if len((name + suffix).encode()) <= _MOST_NAME_BYTES:
+        return name + suffix
+    told = f"_{hashlib.sha256(name.encode()).hexdigest()[:_HASH_DIGITS]}{suffix}"
+    room = _MOST_NAME_BYTES - len(told.encode())
+    return name.encode()[:room].decode("utf-8", "ignore") + told

@@ -149,9 +149,9 @@ async def _target(options: RestoreOptions, address: DatabaseAddress, settings: S
     async with databases.administration(address, settings) as connection:
         filled = name
         if options.overwrite is not None:
-            filled = databases.suffixed(name, f"_restoring_{datetime.now(UTC):%Y%m%d%H%M%S}")
+            filled = databases.suffixed(name, f"{databases.RESTORING}{datetime.now(UTC):%Y%m%d%H%M%S}")
             await databases.claim(connection, name)
-            await databases.clear_unfinished(connection, filled.rpartition("_")[0] + "_")
+            await databases.clear_unfinished(connection, name)
         existing = await databases.names(connection)
         if options.overwrite is not None and name not in existing:
             raise UsageError(f'There is no database "{name}" to overwrite; --into {name} makes it.')
@@ -159,7 +159,7 @@ async def _target(options: RestoreOptions, address: DatabaseAddress, settings: S
         if made_here:
             await databases.create(connection, filled)
             if filled != name:
-                await databases.mark(connection, filled, unfinished=True)
+                await databases.mark(connection, filled, name)
         try:
             if not made_here:
                 # A restore that was killed leaves an empty one.
@@ -259,7 +259,7 @@ async def _swap(
         return None, None
     if found:
         async with databases.administration(address, settings) as connection:
-            await databases.mark(connection, target.filled, unfinished=False)
+            await databases.unmark(connection, target.filled)
         return None, target.filled
     aside = databases.suffixed(target.name, f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}")
     async with databases.administration(address, settings) as connection:

@@ -22,7 +22,7 @@ from writing_bench import BROKEN, outputs
 
 from ops.backup import manifest as parts
 from ops.backup.progress import StepProgress
-from ops.restore import extraction, restore
+from ops.restore import databases, extraction, restore
 from ops.restore.restore import RestoreOptions
 from shared.database_url import DatabaseAddress
 from shared.run_folders.scanner import Scanner
@@ -310,6 +310,40 @@ def test_a_killed_overwrite_leaves_the_database_as_it_was_and_the_next_one_clear
     assert installation.bench.rows(MARKED) == []
 
 
+def test_an_overwrite_clears_what_was_left_for_its_own_database_and_never_for_one_with_a_similar_name(
+    installation: Installation, other_databases: Callable[[str], str]
+) -> None:
+    mine = other_databases(f"{installation.database}_")
+    long = mine + "x" * 30
+    one, other, odd = f"{long}_one", f"{long}_other", f"{long}_o'n\\e"
+    short = f"{mine}s"
+    longer = f"{short}_restoring_it"
+    old = "COMMENT ON DATABASE \"{}\" IS 'runferry: a restore is under way'"
+
+    async def left(*cleared: str) -> list[str]:
+        address = DatabaseAddress.parse(installation.url)
+        async with databases.administration(address, installation.settings) as connection:
+            for name in (one, other, odd, short, longer):
+                filled = databases.suffixed(name, "_restoring_20260101120000")
+                assert len(filled.encode()) <= 63
+                await databases.create(connection, filled)
+                await databases.mark(connection, filled, name)
+            for earlier in (f"{short}_restoring_20250101120000", f"{longer}_restoring_20250101120000"):
+                await databases.create(connection, earlier)
+                await connection.execute(old.format(earlier))
+            for name in cleared:
+                await databases.clear_unfinished(connection, name)
+            return sorted(name for name in await databases.names(connection) if name.startswith(mine))
+
+    assert asyncio.run(left(one, odd, short)) == sorted(
+        [
+            databases.suffixed(other, "_restoring_20260101120000"),
+            databases.suffixed(longer, "_restoring_20260101120000"),
+            f"{longer}_restoring_20250101120000",
+        ]
+    )
+
+
 MARKED = "SELECT FROM pg_database WHERE shobj_description(oid, 'pg_database') LIKE 'runferry: %'"
 
 
@@ -340,3 +374,13 @@ def test_an_interrupted_extraction_ends_and_leaves_nothing(tmp_path: Path) -> No
 
     asyncio.run(interrupt())  # it waits for its threads
     assert [path.name for path in tmp_path.iterdir()] == ["backup"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a" * 62 + "1", "a" * 62 + "2"), ("a" * 38, "a" * 39), ("a" * 39, "a" * 40), ("ä" * 31, "ä" * 30)],
+)
+def test_databases_whose_names_begin_alike_never_have_copies_of_the_same_name(one: str, other: str) -> None:
+    copies = {databases.suffixed(name, "_restoring_20260101120000") for name in (one, other)}
+    assert len(copies) == 2
+    assert all(len(copy.encode()) <= 63 for copy in copies)

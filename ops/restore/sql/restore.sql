@@ -41,7 +41,13 @@ LIMIT 5;
 SELECT pg_try_advisory_lock(hashtextextended('runferry.restore ' || $1::text, 0));
 
 -- name: unfinished
--- The databases with a prefix whose comment says that they were still being filled.
+-- The databases whose comment says that they were being filled to take the place of one. Earlier comments did not say
+-- of which: those are known by their names, where these were not shortened.
 SELECT datname::text AS name
 FROM pg_catalog.pg_database
-WHERE starts_with(datname::text, $1::text) AND shobj_description(oid, 'pg_database') = $2::text;
+WHERE shobj_description(oid, 'pg_database') = $1::text
+    OR (
+        shobj_description(oid, 'pg_database') = 'runferry: a restore is under way'
+        AND left(datname::text, -14) = $2::text
+        AND right(datname::text, 14) ~ '^[0-9]+$'
+    );
