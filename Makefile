@@ -54,6 +54,9 @@ backfill: $(MADE)
 	[ $$backfill -eq 0 ] && exit $$report; exit $$backfill
 
 pipeline: $(MADE)
+	@[ -z "$$DATABASE_URL$$REDIS_URL" ] || [ "$$YES" = 1 ] || { \
+		echo 'make pipeline writes example runs, and DATABASE_URL or REDIS_URL names services of your own.' >&2; \
+		echo 'Unset both to use the embedded services, or set YES=1 to write the examples there.' >&2; exit 2; }
 	@$(BIN)/ops services start --quiet
 	@$(BIN)/ops schema apply
 	@# Never into the tree that RUNFERRY_ROOT names: these runs are nobody's.

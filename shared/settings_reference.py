@@ -36,9 +36,9 @@ _OUTRO: Final = """
 `sslrootcert`, `application_name`, and `host` for a socket's folder. A transaction pooler is recognised by
 `pgbouncer=true`, and by the addresses of Supabase's and Neon's; runferry prepares no statements there.
 
-Three more variables are no settings of a deployment: `YES=1` lets `make backfill` and `producer backfill` write the
-example tree to services of your own; `RUNFERRY_TRACEBACK=1` shows the traceback where a command would end with a
-sentence; `TEST_REDIS_URL` has the broker's tests run on another Redis.
+Three more variables are no settings of a deployment: `YES=1` lets `make backfill`, `make pipeline` and
+`producer backfill` write examples to services of your own; `RUNFERRY_TRACEBACK=1` shows the traceback where a command
+would end with a sentence; `TEST_REDIS_URL` has the broker's tests run on another Redis.
 """
 
 

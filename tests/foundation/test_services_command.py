@@ -166,6 +166,27 @@ def test_the_examples_are_refused_on_services_of_the_users_own(
     assert (asked_for.returncode, asked_for.stdout, asked_for.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    "own", [{"DATABASE_URL": "postgresql://localhost:1/x"}, {"REDIS_URL": "redis://localhost:1"}]
+)
+def test_the_example_pipeline_is_refused_on_services_of_the_users_own(own: dict[str, str]) -> None:
+    others = {
+        name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL", "YES")
+    }
+
+    refused = subprocess.run(
+        ["make", "pipeline"],
+        cwd=Path(__file__).parents[2],
+        env=others | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert refused.returncode == 2
+    assert "set YES=1 to write the examples there" in refused.stderr
+
+
 def leaves(command: click.Command, context: click.Context) -> Iterator[click.Command]:
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
