@@ -177,7 +177,7 @@ class Checker:
         """Fetch random runs from the web app, and look for the run and the titles of its cards in the answer."""
         name = PointName.API_READS_ROWS
         if self.api_url is None:
-            return not_checkable(name, "Give the route with --api-url https://…/api/runs/{run_id}, or attest it.")
+            return not_checkable(name, "No route was given: --api-url https://…/api/runs/{run_id}.")
         for run_id in chosen:
             titles = [row["title"] for row in await self.connection.fetch(QUERIES["cards"], run_id)]
             fault = await asyncio.to_thread(fault_of_run, self.api_url, self.api_headers, run_id, titles)
@@ -195,7 +195,7 @@ class Checker:
         name = PointName.BACKUPS_RESTORABLE
         row = await self.connection.fetchrow(QUERIES["newest_backup"])
         if row is None:
-            return not_checkable(name, "runferry made no backup; if something else does, attest it.")
+            return not_checkable(name, "runferry made no backup of this database.")
         where = f"The newest backup, {row['host']}:{row['folder']} of {row['made_at']:%Y-%m-%d %H:%M} UTC,"
         if row["age"] > BACKUP_FRESH:
             return failed(name, f"{where} is older than a day.")
@@ -208,9 +208,7 @@ class Checker:
         name = PointName.REHEARSED
         row = await self.connection.fetchrow(QUERIES["newest_rehearsal"])
         if row is None:
-            return not_checkable(
-                name, "Nobody rehearsed it for this database: ops rehearse; or attest where you did."
-            )
+            return not_checkable(name, "Nobody rehearsed it for this database.")
         what = f"The rehearsal of {row['finished_at']:%Y-%m-%d %H:%M} UTC"
         steps = orjson.loads(row["steps"])
         if not row["passed"]:
@@ -229,7 +227,7 @@ class Checker:
             text = path.read_text(errors="replace")
             if "make backfill" in text or "producer backfill" in text:
                 return passed(name, f"{path.relative_to(self.folder)} runs it.")
-        return not_checkable(name, f"No CI file in {self.folder} runs it; if another place does, attest it.")
+        return not_checkable(name, f"No CI file in {self.folder} runs it.")
 
     def _choose(self) -> list[RunId]:
         """Return random runs that have outputs; some folders may have none, so more are looked at than are taken."""

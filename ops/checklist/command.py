@@ -91,16 +91,21 @@ def checklist(
 @checklist.command()
 @click.argument("point", type=click.Choice([name.value for name in PointName]))
 @click.option("--note", required=True, metavar="TEXT", help="What you saw, and where.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @store_options
-def attest(settings: Settings, point: str, note: str) -> int:
+def attest(settings: Settings, point: str, note: str, as_json: bool) -> int:
     """Give your word for a POINT that no machine can see from here. It is kept with your name, for 30 days."""
     if not note.strip():
         raise UsageError("--note must say what you saw.")
+    by = who()
 
     async def keep(connection: asyncpg.Connection, _: Stores) -> None:
-        await connection.execute(QUERIES["attest"], who(), point, note.strip())
+        await connection.execute(QUERIES["attest"], by, point, note.strip())
 
     with_database(settings, keep)
+    if as_json:
+        print_json({"point": point, "who": by, "note": note.strip(), "holds_days": ATTESTED_FOR.days})
+        return DONE
     click.echo(
         f"Attested: {TITLES[PointName(point)]}. It holds for {ATTESTED_FOR.days} days where it can't be checked."
     )
@@ -129,8 +134,9 @@ def _print(points: list[Point]) -> None:
         click.secho("GREEN: every point passed or is attested.", fg="green")
         return
     click.secho("NOT GREEN.", fg="red")
-    for point in points:
-        if point.state is PointState.NOT_CHECKABLE:
-            click.echo(
-                f'Attest what you have seen yourself with: ops checklist attest {point.name.value} --note "…"'
-            )
+    unseen = [point.name for point in points if point.state is PointState.NOT_CHECKABLE]
+    if PointName.REHEARSED in unseen:
+        click.echo("Rehearse the way there and back with: ops rehearse")
+    if seen_by_people := [name.value for name in unseen if name is not PointName.REHEARSED]:
+        click.echo('Attest what you have seen yourself with: ops checklist attest POINT --note "…"')
+        click.echo(f"POINT is one of: {', '.join(seen_by_people)}")

@@ -92,6 +92,22 @@ def test_a_word_never_stands_against_what_was_seen_and_is_void_after_30_days(mig
     assert found["backups_restorable"] == "not_checkable"
 
 
+def test_how_to_attest_is_said_once_and_a_rehearsal_is_to_be_made(migrated: Proof) -> None:
+    said, _, advice = migrated.invoke(checklist).stdout.partition("NOT GREEN.")
+    assert "attest" not in said
+    assert advice.count("ops checklist attest") == 1
+    points = "new_outputs_reach_rows, api_reads_rows, backups_restorable, backfill_in_ci"
+    assert f"POINT is one of: {points}\n" in advice
+    assert "ops rehearse\n" in advice
+
+
+def test_an_attestation_is_told_as_json(migrated: Proof) -> None:
+    told = migrated.invoke(checklist, "attest", "api_reads_rows", "--note", " seen ", "--json").json
+    kept = migrated.fetch("SELECT who, note FROM runferry.attestation")
+    assert told == {"point": "api_reads_rows", **kept[0], "holds_days": 30}
+    assert told["note"] == "seen"
+
+
 def test_damage_and_old_backups_fail(migrated: Proof) -> None:
     migrated.execute("""UPDATE "StageOutput" SET "markdownOutput" = 'x' WHERE "stageNumber" = 3""")
     migrated.execute(
