@@ -92,7 +92,7 @@ def test_a_word_never_stands_against_what_was_seen_and_is_void_after_30_days(mig
     assert found["backups_restorable"] == "not_checkable"
 
 
-def test_how_to_attest_is_said_once_and_a_rehearsal_is_to_be_made(migrated: Proof) -> None:
+def test_how_to_give_a_word_is_said_once_and_a_rehearsal_is_to_be_made(migrated: Proof) -> None:
     said, _, advice = migrated.invoke(checklist).stdout.partition("NOT GREEN.")
     assert "attest" not in said
     assert advice.count("ops checklist attest") == 1
