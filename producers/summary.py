@@ -10,7 +10,7 @@ import orjson
 
 from producers.options import BackfillOptions
 from producers.outcome import Outcome
-from producers.spill import SpilledList
+from producers.spill import SpilledList, write_document
 from producers.tally import APPLIED, CONFLICT, DEAD_LETTERED, DUPLICATE, SUPERSEDED, Tally
 from shared.printable import printable
 
@@ -35,17 +35,9 @@ _KEYS: Final = {
 
 
 def write_json(stream: BinaryIO, options: BackfillOptions, tally: Tally, outcome: Outcome) -> None:
-    """Write the summary as one JSON document, its lists item by item: they may not fit in memory."""
+    """Write the summary as one JSON document."""
     counts, lists = _document(options, tally, outcome)
-    stream.write(b"{")
-    stream.write(orjson.dumps(counts, option=orjson.OPT_INDENT_2)[1:-2])
-    for name, items in lists.items():
-        stream.write(b",\n  " + orjson.dumps(name) + b": [")
-        for number, line in enumerate(items.lines()):
-            stream.write((b",\n    " if number else b"\n    ") + line)
-        stream.write(b"]")
-    stream.write(b"\n}\n")
-    stream.flush()
+    write_document(stream, counts, {name: items.lines() for name, items in lists.items()})
 
 
 def _document(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
 import click
+import orjson
 
 from ops.dlq.asking import who
 from ops.dlq.database import with_database
@@ -18,7 +22,7 @@ from ops.dlq.discard import require_choice
 from ops.dlq.messages import Batch
 from ops.dlq.own_workers import own_workers
 from ops.dlq.progress import ReplayProgress
-from ops.dlq.replaying import Broker, DryRun, Replayer, ReplayOptions, ReplayResult, dry_run
+from ops.dlq.replaying import DryRun, Replayer, ReplayOptions, ReplayResult, dry_run
 from ops.dlq.rereading import check_root
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, count
@@ -26,13 +30,16 @@ from ops.dlq.summary import letters
 from ops.dlq.tables import Row, print_rows
 from producers.identity import publisher_name
 from producers.rate import parse_rate
+from producers.spill import write_document
 from shared.broker.broker import make_broker
-from shared.command import DIFFERENCE, DONE, print_json, say, store_options
+from shared.command import DIFFERENCE, DONE, say, store_options
 from shared.durations import parse_duration
 from shared.errors import UsageError
 from shared.printable import printable
 from shared.settings import Settings
 from shared.stores import Stores
+
+_MOST_NAMED: Final = 20
 
 
 class Rate(click.ParamType[float]):
@@ -113,17 +120,21 @@ def replay_letters(
     options = ReplayOptions(
         folder, rate_per_s, canary or 0, wait or run_workers is not None, worker_timeout, run_workers
     )
-    result = replay(settings, selection, batch, options)
-    if as_json:
-        print_json(result_json(result, batch))
-    _tell(result, batch, options)
-    return DIFFERENCE if _some_failed(result) else DONE
+    with closing(ReplayResult()) as result:
+        replay(settings, selection, batch, options, result)
+        if as_json:
+            lists = {"unreplayable": result.unreplayable.lines()}
+            write_document(sys.stdout.buffer, result_json(result, batch), lists)
+        _tell(result, batch, options)
+        return DIFFERENCE if _some_failed(result) else DONE
 
 
-def replay(settings: Settings, selection: Selection, batch: Batch, options: ReplayOptions) -> ReplayResult:
-    """Replay a selection; raises UsageError or RetryableError with a sentence."""
+def replay(
+    settings: Settings, selection: Selection, batch: Batch, options: ReplayOptions, result: ReplayResult
+) -> None:
+    """Replay a selection, and add what was done to `result`; raises UsageError or RetryableError with a sentence."""
 
-    async def run(connection: asyncpg.Connection, stores: Stores) -> ReplayResult:
+    async def run(connection: asyncpg.Connection, stores: Stores) -> None:
         await check_ids(connection, selection)
         total = await count(connection, selection)
         broker = make_broker(stores.redis_url, settings)
@@ -132,57 +143,52 @@ def replay(settings: Settings, selection: Selection, batch: Batch, options: Repl
                 own_workers(options.run_workers, stores, settings, batch.batch_id),
                 ReplayProgress(total, "sent") as progress,
             ):
-                return await _replayed(connection, broker, progress, selection, batch, options, settings)
+                replayer = Replayer(connection, broker, batch, options, settings, progress, who(), result)
+                await _replayed(replayer, selection)
         finally:
             broker.close()
 
-    return with_database(settings, run)
+    with_database(settings, run)
 
 
-async def _replayed(
-    connection: asyncpg.Connection,
-    broker: Broker,
-    progress: ReplayProgress,
-    selection: Selection,
-    batch: Batch,
-    options: ReplayOptions,
-    settings: Settings,
-) -> ReplayResult:
-    replayer = Replayer(connection, broker, batch, options, settings, progress, who())
+async def _replayed(replayer: Replayer, selection: Selection) -> None:
     try:
-        return await replayer.run(selection)
+        await replayer.run(selection)
     except asyncio.CancelledError:
         say(
-            f"Interrupted: {replayer.result.replayed:,} letters were sent in batch {batch.batch_id}, the others are "
-            "as they were. The same command goes on."
+            f"Interrupted: {replayer.result.replayed:,} letters were sent in batch "
+            f"{replayer.batch.batch_id}, the others are as they were. The same command goes on."
         )
         raise
 
 
 def _judge(settings: Settings, selection: Selection, batch: Batch, root: Path | None, *, as_json: bool) -> int:
-    async def run(connection: asyncpg.Connection, _: Stores) -> DryRun:
-        await check_ids(connection, selection)
-        return await dry_run(connection, selection, batch, root, settings.max_output_bytes)
+    with closing(DryRun()) as found:
 
-    found = with_database(settings, run)
-    if as_json:
-        print_json({"would_pass": found.would_pass, "would_fail": found.would_fail})
-    else:
-        print_rows(_judged(found))
-    say(f"{len(found.would_pass):,} would pass, {len(found.would_fail):,} would fail; nothing was sent.")
-    return DIFFERENCE if found.would_fail else DONE
+        async def run(connection: asyncpg.Connection, _: Stores) -> None:
+            await check_ids(connection, selection)
+            await dry_run(connection, selection, batch, root, settings.max_output_bytes, found)
+
+        with_database(settings, run)
+        if as_json:
+            lists = {"would_pass": found.would_pass.lines(), "would_fail": found.would_fail.lines()}
+            write_document(sys.stdout.buffer, {}, lists)
+        else:
+            print_rows(_judged(found))
+        say(f"{len(found.would_pass):,} would pass, {len(found.would_fail):,} would fail; nothing was sent.")
+        return DIFFERENCE if len(found.would_fail) else DONE
 
 
 def _judged(found: DryRun) -> Iterator[Row]:
-    for failing in found.would_fail:
+    for failing in map(orjson.loads, found.would_fail.lines()):
         letter_id, reason, sentence = failing["id"], failing["reason"], failing["sentence"]
         yield Row((letter_id, "would fail", reason, sentence), str(letter_id), f"would fail: {reason}", sentence)
-    for letter_id in found.would_pass:
+    for letter_id in map(orjson.loads, found.would_pass.lines()):
         yield Row((letter_id, "would pass"), str(letter_id), "would pass", "")
 
 
 def result_json(result: ReplayResult, batch: Batch) -> dict[str, Any]:
-    """Return the keys that scripts rely on and more; what was not waited for is null."""
+    """Return the keys that scripts rely on and more, without the letters that can't be sent."""
     counts = None if result.outcomes is None else result.outcomes.counts
 
     def of(outcome: str) -> int | None:
@@ -198,7 +204,6 @@ def result_json(result: ReplayResult, batch: Batch) -> dict[str, Any]:
         "run_deleted": list(result.not_committed.get("deleted", [])),
         "pending": result.pending if counts is not None else None,
         "in_flight": result.in_flight,
-        "unreplayable": [{"id": letter_id, "reason": reason} for letter_id, reason in result.unreplayable],
         "stopped": result.stopped,
         "batch_id": batch.batch_id,
     }
@@ -206,11 +211,11 @@ def result_json(result: ReplayResult, batch: Batch) -> dict[str, Any]:
 
 def _some_failed(result: ReplayResult) -> bool:
     pending = result.outcomes is not None and result.pending > 0
-    return bool(result.not_committed or result.unreplayable or result.stopped or pending)
+    return bool(result.not_committed or len(result.unreplayable) or result.stopped or pending)
 
 
 def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
-    if not (result.replayed or result.in_flight or result.unreplayable):
+    if not (result.replayed or result.in_flight or len(result.unreplayable)):
         say("No waiting dead letters match.")
         return
     say(f"Replayed {letters(result.replayed)} in batch {batch.batch_id}.")
@@ -229,8 +234,10 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
         say(sentences[outcome](_named(ids)))
     if result.in_flight:
         say(f"In the queue already, so not sent again: {_named(result.in_flight)}.")
-    for letter_id, reason in result.unreplayable[:20]:
-        say(f"{letter_id} was not sent: {printable(reason)}")
+    for unsent in map(orjson.loads, islice(result.unreplayable.lines(), _MOST_NAMED)):
+        say(f"{unsent['id']} was not sent: {printable(unsent['reason'])}")
+    if (more := len(result.unreplayable) - _MOST_NAMED) > 0:
+        say(f"{more:,} more were not sent; `ops dlq list` shows what waits, --json says why of each.")
     if result.stopped:
         say(f"Stopped: {result.stopped}. The other letters are as they were.")
     if result.outcomes is not None and result.pending:
@@ -240,5 +247,5 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
 
 
 def _named(ids: list[int]) -> str:
-    shown = ", ".join(str(letter_id) for letter_id in ids[:20])
-    return f"{shown} and {len(ids) - 20:,} more" if len(ids) > 20 else shown
+    shown = ", ".join(str(letter_id) for letter_id in ids[:_MOST_NAMED])
+    return f"{shown} and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else shown

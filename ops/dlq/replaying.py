@@ -19,6 +19,7 @@ from ops.dlq.selection import Selection
 from ops.dlq.sending import Queue, Sent, send
 from ops.dlq.streaming import portions, read_whole
 from producers.back_pressure import HighWater, room
+from producers.spill import SpilledList
 from shared import queues
 from shared.broker.depths import Depth, Memory
 from shared.dead_letters.letter import FiledLetter
@@ -63,7 +64,7 @@ class ReplayResult:
     replayed: int = 0
     followed: int = 0
     in_flight: list[int] = field(default_factory=list)
-    unreplayable: list[tuple[int, str]] = field(default_factory=list)
+    unreplayable: SpilledList = field(default_factory=SpilledList)
     outcomes: Outcomes | None = None
     not_committed: Mapping[str, list[int]] = field(default_factory=dict)
     stopped: str | None = None
@@ -78,7 +79,12 @@ class ReplayResult:
         self.replayed += len(sent.sent)
         self.followed += sent.followed
         self.in_flight.extend(sent.in_flight[: _MAX_NAMED - len(self.in_flight)])
-        self.unreplayable.extend(sent.unreplayable)
+        for letter_id, reason in sent.unreplayable:
+            self.unreplayable.append({"id": letter_id, "reason": reason})
+
+    def close(self) -> None:
+        """Give back what the list takes."""
+        self.unreplayable.close()
 
 
 class _HeldUpError(Exception):
@@ -96,7 +102,7 @@ class Replayer:
     settings: Settings
     progress: ReplayProgress
     who: str
-    result: ReplayResult = field(default_factory=ReplayResult)
+    result: ReplayResult
     follower: Follower = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,8 +115,8 @@ class Replayer:
             say=self.progress.note,
         )
 
-    async def run(self, selection: Selection) -> ReplayResult:
-        """Replay all selected letters; what was done so far stands in `result` when it is interrupted."""
+    async def run(self, selection: Selection) -> None:
+        """Replay all selected letters; what was done stands in `result`, also when it is interrupted."""
         try:
             await self._send_all(selection)
         except _HeldUpError as held_up:
@@ -119,7 +125,6 @@ class Replayer:
             self.result.outcomes = await self.follower.until(self.result.followed, self._followed)
         if self.result.outcomes is not None:
             self.result.not_committed = await self.follower.not_committed()
-        return self.result
 
     async def _send_all(self, selection: Selection) -> None:
         next_s = time.monotonic()
@@ -202,17 +207,26 @@ def make_replay(filed: FiledLetter, batch: Batch, root: Path | None, max_output_
 
 @dataclass(slots=True)
 class DryRun:
-    """What a replay would do."""
+    """What a replay would do: letters by id, and those that would fail with the reason."""
 
-    would_pass: list[int] = field(default_factory=list)
-    would_fail: list[dict[str, Any]] = field(default_factory=list)
+    would_pass: SpilledList = field(default_factory=SpilledList)
+    would_fail: SpilledList = field(default_factory=SpilledList)
+
+    def close(self) -> None:
+        """Give back what the lists take."""
+        self.would_pass.close()
+        self.would_fail.close()
 
 
 async def dry_run(
-    connection: asyncpg.Connection, selection: Selection, batch: Batch, root: Path | None, max_output_bytes: int
-) -> DryRun:
-    """Judge the selected letters by today's code; nothing is sent or changed."""
-    found = DryRun()
+    connection: asyncpg.Connection,
+    selection: Selection,
+    batch: Batch,
+    root: Path | None,
+    max_output_bytes: int,
+    found: DryRun,
+) -> None:
+    """Judge the selected letters by today's code, and add them to `found`; nothing is sent or changed."""
     async for portion in portions(connection, selection):
         for row in await read_whole(connection, portion):
             filed = filed_letter(row)
@@ -227,4 +241,3 @@ async def dry_run(
                 found.would_pass.append(filed.id)
             else:
                 found.would_fail.append({"id": filed.id, "reason": fault.reason.value, "sentence": fault.sentence})
-    return found

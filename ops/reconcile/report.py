@@ -8,12 +8,10 @@ from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from typing import Any, BinaryIO, Final
 
-import orjson
-
 from ops.reconcile.elsewhere import Elsewhere
 from ops.reconcile.options import ReconcileOptions
 from ops.reconcile.tally import Tally, named_in
-from producers.spill import SpilledList
+from producers.spill import SpilledList, write_document
 from shared.command import DIFFERENCE, DONE
 from shared.printable import cropped, printable
 from shared.reconciling.slices import Named
@@ -101,13 +99,8 @@ def again(scope: Mapping[str, Any], report: Mapping[str, Any], tally: Tally) -> 
 
 
 def write_json(stream: BinaryIO, options: ReconcileOptions, tally: Tally, ending: Ending) -> None:
-    """Write the report as one JSON document; what is named item by item: it may not fit in memory."""
-    stream.write(orjson.dumps(summary(options, tally, ending), option=orjson.OPT_INDENT_2)[:-2])
-    stream.write(b',\n  "named": [')
-    for number, line in enumerate(tally.lines()):
-        stream.write((b",\n    " if number else b"\n    ") + line)
-    stream.write(b"]\n}\n")
-    stream.flush()
+    """Write the report as one JSON document."""
+    write_document(stream, summary(options, tally, ending), {"named": tally.lines()})
 
 
 def text(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iterator[str]:

@@ -144,6 +144,17 @@ def test_documents_that_are_not_on_disk_are_named_and_the_others_go_on(ops_dlq, 
     assert (letters.one(there)["state"], letters.one(away)["state"]) == ("mended", "open")
 
 
+def test_of_many_letters_that_are_not_sent_the_first_are_named_and_json_has_all(ops_dlq, letters, letter, folders):
+    letters.file(*(letter(f"run-{number}", text=BAD) for number in range(22)))
+
+    ended = ops_dlq("replay", "--all", "--from-disk")
+    assert (ended.status, ended.stderr.count(" was not sent: ")) == (1, 20)
+    assert "2 more were not sent; `ops dlq list` shows what waits" in ended.stderr
+
+    ended = ops_dlq("replay", "--all", "--from-disk", "--json")
+    assert len(ended.json["unreplayable"]) == 22
+
+
 def test_a_dry_run_judges_by_todays_code_and_publishes_nothing(ops_dlq, letters, letter, folders, broker):
     good, bad = letters.file(letter(text=GOOD), letter("run-2", text=BAD))
 

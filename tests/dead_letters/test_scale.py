@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 import tracemalloc
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import asyncpg
 from ops.dlq.messages import Batch
 from ops.dlq.progress import ReplayProgress
 from ops.dlq.queries import query
-from ops.dlq.replaying import Replayer, ReplayOptions
+from ops.dlq.replaying import DryRun, Replayer, ReplayOptions, ReplayResult, dry_run
 from ops.dlq.selection import Selection
 from shared import queues
 from shared.broker.depths import Depth, Memory
@@ -101,8 +102,11 @@ def test_a_replay_of_everything_streams(letters, database_url, settings):
         try:
             with ReplayProgress(2_000, "sent") as progress:
                 batch = Batch("batch", "tests", datetime.now(UTC))
-                replayer = Replayer(connection, queue, batch, ReplayOptions(), settings, progress, "tests")
-                return await replayer.run(Selection())
+                result = ReplayResult()
+                replayer = Replayer(connection, queue, batch, ReplayOptions(), settings, progress, "tests", result)
+                await replayer.run(Selection())
+                result.close()
+                return result
         finally:
             await connection.close()
 
@@ -117,3 +121,39 @@ def test_a_replay_of_everything_streams(letters, database_url, settings):
     assert {row["state"] for row in letters.fetch("SELECT state FROM runferry.dead_letter")} == {"replaying"}
     # All of them are 100 MB.
     assert peak_bytes < 50_000_000
+
+
+def test_letters_that_can_not_be_sent_take_no_memory_however_many_they_are(
+    letters, database_url, settings, tmp_path
+):
+    letters.execute(FILL, 10_000, 10, 1)
+    batch = Batch("batch", "tests", datetime.now(UTC))
+
+    async def judge(result, found):
+        connection = await asyncpg.connect(DatabaseAddress.parse(database_url).dsn)
+        try:
+            with ReplayProgress(10_000, "sent") as progress:
+                options = ReplayOptions(root=tmp_path)
+                queue = ForgetfulQueue()
+                await Replayer(connection, queue, batch, options, settings, progress, "tests", result).run(
+                    Selection()
+                )
+            await dry_run(connection, Selection(), batch, tmp_path, settings.max_output_bytes, found)
+        finally:
+            await connection.close()
+
+    tracemalloc.start()
+    try:
+        result, found = ReplayResult(), DryRun()
+        asyncio.run(judge(result, found))
+        gc.collect()
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (result.replayed, len(result.unreplayable)) == (0, 10_000)
+    assert (len(found.would_pass), len(found.would_fail)) == (0, 10_000)
+    # 20,000 sentences are several megabytes.
+    assert kept_bytes < 2_000_000
+    result.close()
+    found.close()

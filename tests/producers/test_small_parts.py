@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 
 import orjson
 import pytest
 
 from producers.rate import parse_rate
-from producers.spill import SpilledList
+from producers.spill import SpilledList, write_document
 from producers.vigil import Sight, Vigil
 from shared import queues
 from shared.broker.holds import Hold
@@ -37,6 +38,20 @@ def test_a_list_that_spills_to_disk_gives_everything_back_in_order() -> None:
     assert [orjson.loads(line)["number"] for line in items.lines()] == list(range(20_000))
     items.append({"number": -1})
     assert [orjson.loads(line)["number"] for line in items.lines()][-2:] == [19_999, -1]
+    items.close()
+
+
+def test_a_document_of_facts_and_lists_is_one_json_object_whatever_is_empty() -> None:
+    items = SpilledList()
+    for item in (1, {"id": 2}):
+        items.append(item)
+    for facts in ({}, {"n": 1, "deep": {"a": [1]}}):
+        for lists in ({}, {"none": [], "some": list(items.lines())}):
+            stream = io.BytesIO()
+            write_document(stream, facts, lists)
+            expected = facts | ({"none": [], "some": [1, {"id": 2}]} if lists else {})
+            assert orjson.loads(stream.getvalue()) == expected
+            assert stream.getvalue().endswith(b"}\n")
     items.close()
 
 
