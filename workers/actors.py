@@ -24,7 +24,7 @@ _COMPARE_PRIORITY = 20
 
 #: So many share one thread and, as a rule, one transaction, whose statements cost nearly the same for one and for all.
 #: More of them carry a little faster, and have live outputs wait longer for a processor.
-_BUNDLED_MESSAGES = 20
+BUNDLED_MESSAGES = 20
 #: Never sent: it takes what this process fetched at once.
 _WRITE_BACKFILL_TOGETHER = "write_backfill_together"
 
@@ -64,7 +64,7 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
     def write_backfill_together(*, deliveries: Sequence[Delivery]) -> None:
         carrier.carry_together(deliveries, queues.BACKFILL)
 
-    broker.bundled[queues.BACKFILL] = Bundling(queues.WRITE_BACKFILL, _WRITE_BACKFILL_TOGETHER, _BUNDLED_MESSAGES)
+    broker.bundled[queues.BACKFILL] = Bundling(queues.WRITE_BACKFILL, _WRITE_BACKFILL_TOGETHER, BUNDLED_MESSAGES)
 
     @dramatiq.actor(
         broker=broker, actor_name=queues.COMPARE, queue_name=queues.RECONCILE, priority=_COMPARE_PRIORITY
