@@ -13,6 +13,7 @@ from producers.outcome import Outcome
 from producers.spill import SpilledList, write_document
 from producers.tally import APPLIED, CONFLICT, DEAD_LETTERED, DUPLICATE, SUPERSEDED, Tally
 from shared.printable import printable
+from shared.run_folders.near_misses import RENAME
 
 _MOST_NAMED: Final = 20
 _MOST_SORTED: Final = 1_000
@@ -57,6 +58,8 @@ def _document(
     }
     lists = {
         "unreadable": tally.unreadable,
+        "passed_over": tally.passed_over,
+        "runs_without_outputs": tally.runs_without_outputs,
         "unsettled_outputs": tally.unsettled_outputs,
         "aliases": tally.aliases,
     }
@@ -105,13 +108,17 @@ def _counts(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterato
         yield _line(tally.unsettled, f"unsettled, left out: changed in the last {options.settle_s:g} s")
     if len(tally.unreadable):
         yield _line(len(tally.unreadable), "could not be read")
-    if tally.runs_without_outputs:
-        yield _line(tally.runs_without_outputs, "run folders without any output")
+    if len(tally.passed_over):
+        yield _line(len(tally.passed_over), "folders passed over: named nearly as a stage's")
+    if len(tally.runs_without_outputs):
+        yield _line(len(tally.runs_without_outputs), "run folders without any output")
 
 
 def _named(options: BackfillOptions, tally: Tally) -> Iterator[str]:
     everything = options.command("--dry-run", "--json")
     yield from _section("Not readable", tally.unreadable, _reason, f"all of them: {everything}")
+    yield from _section("Passed over", tally.passed_over, _passed_over, f"all of them: {everything}")
+    yield from _section("Without any output", tally.runs_without_outputs, _run, f"all of them: {everything}")
     yield from _section("Unsettled", tally.unsettled_outputs, _reason, f"all of them: {everything}")
     yield from _section("Would be dead-lettered", tally.malformed, _malformed, f"all of them: {everything}")
     yield from _section("Dead letters", tally.dead_letters, _letter, "all of them: ops dlq list")
@@ -130,6 +137,8 @@ def _ending(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterato
         yield f"Go on with: {options.command('--resume', *_followed(options))}"
     elif tally.unsettled and not options.dry_run:
         yield f"Send what has settled with: {options.command('--resume', *_followed(options))}"
+    if len(tally.passed_over):
+        yield f"{RENAME} Then: {options.command('--resume', *_followed(options))}"
     if tally.verdicts[CONFLICT]:
         yield "Settle conflicts with --prefer files or --prefer rows, for runs that you name with --run-id."
     if len(tally.dead_letters):
@@ -178,6 +187,14 @@ def _place(item: dict[str, Any]) -> tuple[str, int | None]:
 
 def _reason(item: dict[str, Any]) -> str:
     return f"{item['run_id']}: {item['reason']}"
+
+
+def _passed_over(item: dict[str, Any]) -> str:
+    return f"{item['run_id']}: {item['folder']}"
+
+
+def _run(item: dict[str, Any]) -> str:
+    return str(item["run_id"])
 
 
 def _malformed(item: dict[str, Any]) -> str:

@@ -39,7 +39,6 @@ class Tally:
     """
 
     runs: int = 0
-    runs_without_outputs: int = 0
     outputs: int = 0
     unsettled: int = 0
     skipped: int = 0
@@ -49,6 +48,8 @@ class Tally:
     verdicts: Counter[str] = field(default_factory=Counter)
     mapped: int = 0
     rows: Counter[str] = field(default_factory=Counter)
+    runs_without_outputs: SpilledList = field(default_factory=SpilledList)
+    passed_over: SpilledList = field(default_factory=SpilledList)
     unreadable: SpilledList = field(default_factory=SpilledList)
     unsettled_outputs: SpilledList = field(default_factory=SpilledList)
     aliases: SpilledList = field(default_factory=SpilledList)
@@ -66,7 +67,9 @@ class Tally:
         self.outputs += len(run.outputs) + len(run.unsettled)
         self.unsettled += len(run.unsettled)
         if not (run.outputs or run.unsettled or run.faults):
-            self.runs_without_outputs += 1
+            self.runs_without_outputs.append({"run_id": run.run_id})
+        for name in run.passed_over:
+            self.passed_over.append({"run_id": run.run_id, "folder": name})
         self.faults(run.run_id, run.faults)
 
     def reread(self, run: ScannedRun, were_unsettled: int) -> None:
@@ -111,6 +114,8 @@ class Tally:
     def close(self) -> None:
         """Give back the files of the lists."""
         for items in (
+            self.runs_without_outputs,
+            self.passed_over,
             self.unreadable,
             self.unsettled_outputs,
             self.aliases,

@@ -10,6 +10,7 @@ from typing import Final
 
 from ops.doctor.finding import Finding, good, warning, wrong
 from shared.errors import UsageError
+from shared.run_folders.near_misses import RENAME
 from shared.run_folders.scanned import Fault, FaultKind
 from shared.run_folders.scanner import Scanner
 from shared.run_folders.stage_folder import Limits
@@ -30,12 +31,16 @@ _ADVICE: Final = {
 
 @dataclass(slots=True)
 class LookedAt:
-    """What was seen of a root: `runs` of `folders`, the bytes of their documents, and the faults by kind."""
+    """What was seen of a root: `runs` of `folders`, the bytes of their documents, and the faults by kind.
+
+    `passed_over` are folders that are named nearly as a stage's, each with its run.
+    """
 
     folders: int = 0
     runs: int = 0
     bytes: int = 0
     faults: dict[FaultKind, list[str]] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
 
     @property
     def expected_bytes(self) -> int:
@@ -66,6 +71,7 @@ def _look(root: Path, max_output_bytes: int, clock_s: Callable[[], float]) -> Lo
     for run in scanner.runs():
         looked.runs += 1
         looked.add(run.run_id, run.faults)
+        looked.passed_over += [f"{run.run_id}/{name}" for name in run.passed_over]
         looked.bytes += sum(len(document.content) for output in run.outputs for document in output.documents)
         if clock_s() > until_s:
             break
@@ -92,6 +98,12 @@ def _judge(place: Path, looked: LookedAt) -> Iterator[Finding]:
     if not looked.faults:
         yield good("run folders", "all that were looked at can be read")
     for kind, named in looked.faults.items():
-        more = f", and {len(named) - _MOST_NAMED:,} more" if len(named) > _MOST_NAMED else ""
-        detail = f"{len(named):,} can't be sent: {' '.join(named[:_MOST_NAMED])}{more}"
+        detail = f"{len(named):,} can't be sent: {' '.join(named[:_MOST_NAMED])}{_more(named)}"
         yield wrong(f"run folders ({kind})", detail, _ADVICE[kind])
+    if named := looked.passed_over:
+        detail = f"{len(named):,} passed over: {', '.join(named[:_MOST_NAMED])}{_more(named)}"
+        yield warning("folders of stages", detail, RENAME)
+
+
+def _more(named: Sequence[str]) -> str:
+    return f", and {len(named) - _MOST_NAMED:,} more" if len(named) > _MOST_NAMED else ""

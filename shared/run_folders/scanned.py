@@ -59,7 +59,8 @@ class ScannedRun:
     """One run folder.
 
     `run_id` is made printable where the folder's name is no run id (then there is a fault). `alias_of` is set
-    where the folder is only a link to another run of the root; then it is not read.
+    where the folder is only a link to another run of the root; then it is not read. `passed_over` are folders that
+    are named nearly as a stage's; they are not read either.
     """
 
     run_id: RunId
@@ -67,6 +68,7 @@ class ScannedRun:
     unsettled: tuple[Unsettled, ...] = ()
     faults: tuple[Fault, ...] = ()
     alias_of: str | None = None
+    passed_over: tuple[str, ...] = ()
 
     @property
     def stages_at_source(self) -> tuple[Stage, ...]:

@@ -12,6 +12,7 @@ from typing import Final
 from shared.errors import Malformed, UsageError
 from shared.ids import RunId, Stage, parse_run_id
 from shared.run_folders.folders import FaultError, Folder, followed, open_folder, open_root, printable
+from shared.run_folders.near_misses import near_misses
 from shared.run_folders.scanned import Fault, FaultKind, ScannedOutput, ScannedRun, Unsettled
 from shared.run_folders.share import Share
 from shared.run_folders.stage_folder import Limits, Now, read_stage
@@ -106,6 +107,7 @@ class Scanner:
             with open_folder(root, name) as folder:
                 now = Now(self._wall_clock_s(), self._monotonic_s())
                 parts = [read_stage(folder, stage, self._limits, now, earlier.get(stage)) for stage in stages]
+                passed_over = near_misses(folder) if before is None else ()
         except FaultError as fault:
             return _faulty(name, fault.kind, fault.reason)
         except (FileNotFoundError, NotADirectoryError):
@@ -117,6 +119,7 @@ class Scanner:
             outputs=tuple(part for part in parts if isinstance(part, ScannedOutput)),
             unsettled=tuple(part for part in parts if isinstance(part, Unsettled)),
             faults=tuple(part for part in parts if isinstance(part, Fault)),
+            passed_over=passed_over,
         )
 
 

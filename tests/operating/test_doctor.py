@@ -293,6 +293,18 @@ def test_run_folders_that_cannot_be_sent_are_named_with_the_reason(tmp_path: Pat
     assert "4 run folders" in found["root"][1]
 
 
+def test_folders_that_are_named_nearly_as_a_stage_are_named_with_what_to_do(tmp_path: Path) -> None:
+    generate(tmp_path, 2)
+    assert "folders of stages" not in _states(tmp_path)
+    for name in ("Stage3", "stage03", "Stage 3", "stage6"):
+        (tmp_path / "typed-by-hand" / name).mkdir(parents=True)
+    state, detail = _states(tmp_path)["folders of stages"]
+    assert state is State.WARNING
+    assert (
+        "4 passed over: typed-by-hand/Stage 3, typed-by-hand/Stage3, typed-by-hand/stage03, and 1 more" in detail
+    )
+
+
 def test_a_tree_that_is_too_large_to_be_read_in_time_is_looked_at_in_part(tmp_path: Path) -> None:
     generate(tmp_path, 5)
     seconds = iter(range(0, 100, 2))

@@ -345,6 +345,25 @@ def test_a_tree_without_outputs_is_no_success(tree: Any, backfill: Any) -> None:
     assert "No stage output was found" in ended.stdout
 
 
+def test_folders_that_are_passed_over_and_runs_without_outputs_are_named_with_what_to_do(
+    tree: Any, backfill: Any
+) -> None:
+    tree.write("run-1", TRENDS)
+    tree.write("run-2", {"Stage3/lessons.json": "{}", "stage06/lessons.json": "{}"})
+    ended = backfill("--all")
+    assert ended.status == 0
+    assert "2  folders passed over: named nearly as a stage's" in ended.stdout
+    assert "Passed over (2):\n  run-2: Stage3 (and 1 more)\n" in ended.stdout
+    assert "Without any output (1):\n  run-2\n" in ended.stdout
+    assert "stage1 to stage5" in ended.stdout
+    ended = backfill("--all", "--json", "--dry-run")
+    assert ended.json["passed_over"] == [
+        {"run_id": "run-2", "folder": "Stage3"},
+        {"run_id": "run-2", "folder": "stage06"},
+    ]
+    assert ended.json["runs_without_outputs"] == [{"run_id": "run-2"}]
+
+
 def test_named_runs_that_cannot_be_are_named_and_hold_nobody_back(tree: Any, backfill: Any) -> None:
     tree.write("run-1", TRENDS)
     ended = backfill(

@@ -96,6 +96,33 @@ def test_an_empty_run_and_empty_stages_are_a_run_without_outputs(tree: Any) -> N
     assert (run.outputs, run.unsettled, run.faults, run.stages_at_source) == ((), (), (), ())
 
 
+@pytest.mark.parametrize(
+    ("name", "nearly"),
+    [
+        *((name, True) for name in ("Stage3", "STAGE3", "stage03", "Stage 3", "stage-3", "stage_3", "stages3")),
+        *((name, True) for name in ("stage0", "stage6", "stage10", "stage3 ", "stage３")),
+        *(
+            (name, False)
+            for name in ("stage3", "logs", "stage", "backstage3", "stage3.bak", ".stage3", "stage3-old")
+        ),
+    ],
+)
+def test_a_folder_that_is_named_nearly_as_a_stage_is_passed_over_and_told(
+    tree: Any, name: str, nearly: bool
+) -> None:
+    tree.write("run-1", {"stage2/trends.json": "{}", f"{name}/lessons.json": "{}"})
+    (run,) = tree.scanner().runs()
+    assert run.passed_over == ((name,) if nearly else ())
+    stages = [Stage.TRENDS, Stage.LESSONS] if name == "stage3" else [Stage.TRENDS]
+    assert [output.stage for output in run.outputs] == stages
+
+
+def test_a_document_that_is_named_nearly_as_a_stage_is_no_folder(tree: Any) -> None:
+    tree.write("run-1", {"stage2/trends.json": "{}", "Stage3": "x"})
+    (run,) = tree.scanner().runs()
+    assert run.passed_over == ()
+
+
 def test_a_root_that_does_not_exist_is_one_clear_sentence(tree: Any) -> None:
     tree.root.rmdir()
     with pytest.raises(UsageError, match=r"does not exist.*--root"):
