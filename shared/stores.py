@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared import embedded
-from shared.connection_errors import check_redis_url, redact_redis_url
+from shared.connection_errors import check_redis_url, redis_place
 from shared.database_url import DatabaseAddress
 from shared.errors import SettingsError, UsageError
 from shared.settings import Settings
@@ -19,7 +19,7 @@ EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """PostgreSQL and Redis, and whether they are the embedded ones; `str()` and `repr()` never show a password."""
+    """PostgreSQL and Redis, and whether they are the embedded ones; `str()` is short, and shows no password."""
 
     database: DatabaseAddress
     redis_url: str = field(repr=False)
@@ -27,7 +27,7 @@ class Stores:
     home: Path | None = None
 
     def __str__(self) -> str:
-        return f"{self.database} and {redact_redis_url(self.redis_url)}"
+        return f'"{self.database.database}" at {self.database.place} and Redis at {redis_place(self.redis_url)}'
 
 
 def given_stores(settings: Settings) -> Stores | None:
