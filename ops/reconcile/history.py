@@ -86,6 +86,10 @@ async def _finish(
     except QueueAway as away:
         say(f"Unfinished reports stay so, because Redis is away: {away}")
         return {}
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError) as error:
+        user = stores.database.user
+        say(f"Unfinished reports stay so, because the role {user!r} may only read: {error}.")
+        return {} if report_id is None else {report_id: f"the role {user!r} may not end it; look as one that may"}
     finally:
         broker.close()
 

@@ -77,6 +77,29 @@ def test_the_report_ends_up_in_the_history_once_the_workers_are_done(proof: Proo
     ]
 
 
+def test_a_role_that_may_only_read_sees_the_history_and_leaves_reports_to_others(proof: Proof, left: int) -> None:
+    answered(proof)
+    begun = proof.fetch(
+        "INSERT INTO runferry.reconcile_report (started_at, scope) VALUES (now(), '{}') RETURNING id"
+    )
+    url = proof.settings.database_url.get_secret_value()
+    proof.execute(
+        "CREATE ROLE only_reads LOGIN PASSWORD 'only_reads'; GRANT USAGE ON SCHEMA runferry TO only_reads;"
+        "GRANT SELECT ON ALL TABLES IN SCHEMA runferry TO only_reads"
+    )
+    address = ("--database-url", f"postgresql://only_reads:only_reads@{url.partition('@')[2]}")
+    try:
+        listed = proof.reconcile("--history", *address)
+        shown = proof.reconcile("--report", left, *address)
+    finally:
+        proof.execute("DROP OWNED BY only_reads; DROP ROLE only_reads")
+    assert listed.status == 0
+    assert [(one["id"], one["finished_at"]) for one in listed.json] == [(begun[0]["id"], None), (left, None)]
+    assert "the role 'only_reads' may only read: permission denied" in listed.stderr
+    assert (shown.status, shown.stdout) == (2, "")
+    assert "the role 'only_reads' may not end it" in shown.stderr
+
+
 def test_it_is_green_where_all_is_well_and_says_final_only_where_that_was_asked(migrated: Proof) -> None:
     asked = migrated.reconcile("--no-wait", "--final")
     migrated.settle()
