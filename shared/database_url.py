@@ -17,6 +17,8 @@ _FOR_ASYNCPG: Final = (
 )  # fmt: skip
 _TLS_FOR_ASYNCPG: Final = ("sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert")
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+#: The names and addresses of this machine.
+LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _SYSTEM: Final = "system"
 _TRUE: Final = ("1", "true", "yes", "on")
 _DEFAULT_PORT: Final = 5432
@@ -83,7 +85,7 @@ class DatabaseAddress:
     @property
     def is_local(self) -> bool:
         """Whether the server is on this machine."""
-        return self.host.startswith("/") or self.host in ("localhost", "127.0.0.1", "::1")
+        return self.host.startswith("/") or self.host in LOCAL_HOSTS
 
     def connect_arguments(self) -> Mapping[str, Any]:
         """Return what `asyncpg.connect` and `create_pool` take for this address, without session settings."""

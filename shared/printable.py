@@ -8,6 +8,8 @@ import unicodedata
 from pathlib import Path
 from typing import Final
 
+#: So much of a name stands in a sentence that refuses it: it may be of any length.
+NAME_CHARACTERS: Final = 80
 _LEAST_WIDTH: Final = 40
 _HANGING_INDENT: Final = 6
 _COMMAND: Final = re.compile(r"(: |`)(['/]|\S*/|ops |producer |worker\b|psql )")

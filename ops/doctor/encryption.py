@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import urlsplit
 
 from ops.doctor.finding import Finding, good, warning
-from shared.database_url import DatabaseAddress
-
-_HERE: Final = ("localhost", "127.0.0.1", "::1")
+from shared.database_url import LOCAL_HOSTS, DatabaseAddress
 
 
 def judge_database_encryption(address: DatabaseAddress, *, encrypted: bool) -> Finding:
@@ -28,7 +25,7 @@ def judge_redis_encryption(url: str) -> Finding:
     parts = urlsplit(url)
     if parts.scheme == "rediss":
         return good(name, "is encrypted")
-    if parts.scheme == "unix" or parts.hostname in _HERE:
+    if parts.scheme == "unix" or parts.hostname in LOCAL_HOSTS:
         return good(name, "stays on this machine")
     if not parts.password:
         detail = f"to {parts.hostname} needs no password and is not encrypted: whoever reaches it owns the queue"

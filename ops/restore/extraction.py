@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import UsageError
+from shared.printable import NAME_CHARACTERS
 
 _NS_PER_S: Final = 1_000_000_000
 #: Longer paths are in no archive of ours, and have been a way around the filter of the standard library.
 _MAX_PATH_BYTES: Final = 4096
-_SHOWN_CHARS: Final = 80
 #: Inside of the target, which may be a mounted volume: only there is a move a rename.
 _EXTRACTING: Final = ".restoring-"
 
@@ -61,7 +61,7 @@ class Extraction:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
                 if len(os.fsencode(member.name)) > _MAX_PATH_BYTES:
-                    raise tarfile.OutsideDestinationError(member, member.name[:_SHOWN_CHARS])
+                    raise tarfile.OutsideDestinationError(member, member.name[:NAME_CHARACTERS])
                 try:
                     # Its name is relative from here on, and leads nowhere else.
                     safe = tarfile.data_filter(member, str(self._hidden))

@@ -24,12 +24,12 @@ from shared.documents import Document, name_fault
 from shared.durable_files import make_folder, write_new
 from shared.errors import Malformed, OutputBusy, UsageError
 from shared.ids import RunId, Stage
+from shared.printable import NAME_CHARACTERS
 from shared.reasons import Reason
 from shared.run_folders.intent import INTENT_NAME, TEMPORARY_PREFIX, IntendedDocument, Intent
 from shared.run_folders.rolling import MixedError, read_intent
 from shared.run_folders.stage_folder import is_document
 
-_SHOWN_CHARS: Final = 80
 _LOCK_NAME: Final = ".runferry-lock"
 _LOCK_PATIENCE_S: Final = 30.0
 _LOCK_PAUSE_S: Final = 0.005
@@ -51,7 +51,7 @@ def replace_output(folder: Path, documents: Sequence[Document], produced_at: dat
         fault = name_fault(document.name)
         if fault is not None:
             # Rows say what these are called, and rows are not ours alone.
-            raise Malformed(Reason.MESSAGE, f"{document.name[:_SHOWN_CHARS]!r} is no document's name: {fault}.")
+            raise Malformed(Reason.MESSAGE, f"{document.name[:NAME_CHARACTERS]!r} is no document's name: {fault}.")
     make_folder(folder)
     folder_fd = os.open(folder, _OPEN_FOLDER)
     try:

@@ -34,11 +34,11 @@ from shared.contract import Hints, RunFailed, RunStarted, StageOutputsMessage
 from shared.documents import Document, Sha256, name_fault
 from shared.errors import DatabaseAway, UsageError
 from shared.ids import RunId, Stage, parse_run_id
+from shared.printable import NAME_CHARACTERS
 from shared.run_folders.stage_folder import is_document
 from shared.settings import Phase, Settings
 
 _NO_HINTS: Final = Hints()
-_SHOWN_CHARS: Final = 80
 
 log = logging.getLogger(__name__)
 
@@ -262,8 +262,8 @@ def _check_names(documents: tuple[Document, ...]) -> None:
         fault = name_fault(name)
         if fault is not None or not is_document(name):
             raise UsageError(
-                f"{name[:_SHOWN_CHARS]!r} is no document's name{': ' + fault if fault else ''}. Outputs hold .json and "
-                ".md files that are not hidden."
+                f"{name[:NAME_CHARACTERS]!r} is no document's name{': ' + fault if fault else ''}. Outputs hold "
+                ".json and .md files that are not hidden."
             )
         if name in seen:
             raise UsageError(f"{name!r} is given twice: an output has each name once.")

@@ -24,6 +24,7 @@ from shared.gaps import Gap, GapKind
 from shared.ids import RunId, Stage
 from shared.mapping.joined_markdown import join
 from shared.mapping.kept import kept_documents
+from shared.printable import NAME_CHARACTERS
 from shared.reasons import Reason
 from shared.rows import (
     CanonicalJson,
@@ -34,8 +35,6 @@ from shared.rows import (
     OutputFacts,
     StageOutputRow,
 )
-
-_SHOWN_CHARS: Final = 80
 
 UNTITLED: Final = "Untitled"
 
@@ -110,7 +109,7 @@ def _check_names_and_sizes(ordered: Sequence[Document]) -> None:
     for document in ordered:
         fault = name_fault(document.name)
         if fault is not None and "\0" not in document.name:
-            name = ascii(document.name[:_SHOWN_CHARS])
+            name = ascii(document.name[:NAME_CHARACTERS])
             raise Malformed(Reason.MESSAGE, f"The document name {name} is none: {fault}.", Place(name))
         if not is_storable(document.name):
             name = ascii(document.name)

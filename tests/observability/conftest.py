@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from proof_bench import Proof
+from proof_bench import proof
 
 from ops.metrics.system import SYSTEM_METRICS
 from producers.outbox.metrics import OUTBOX_METRICS
 from shared.metrics.endpoint import BUILD
 from shared.metrics.metric import Kind, Metric
-from shared.settings import Settings
 from workers.metrics import WORKER_METRICS
+
+__all__ = ["EVERY_METRIC", "labels_by_series", "proof"]
 
 #: What prometheus_client says of a process by itself; on other systems than Linux it says less.
 PROCESS = {
@@ -25,20 +24,6 @@ PROCESS = {
     "python_info",
 }
 EVERY_METRIC = (*WORKER_METRICS, *SYSTEM_METRICS, *OUTBOX_METRICS, BUILD)
-
-
-@pytest.fixture
-def proof(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proof]:
-    """A tree and stores, which commands of this process find by their environment."""
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
-    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
-    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
-    monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
-    monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
-    proof = Proof(settings, settings.root)
-    yield proof
-    proof.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 import dramatiq
 import orjson
+import pytest
 import redis
 import structlog
 from broker_bench import eventually
@@ -242,3 +243,17 @@ class Proof:
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def proof(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proof]:
+    """A tree and stores, without a worker; commands of this process find them by their environment."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
+    monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
+    proof = Proof(settings, settings.root)
+    yield proof
+    proof.close()
