@@ -13,7 +13,7 @@ from shared import queues
 from shared.broker.broker import RunferryBroker
 from shared.broker.bundle import Bundling
 from shared.broker.delivery import Delivery
-from shared.broker.evidence import ATTEMPTS, FIRST_FAILED_AT
+from shared.broker.options import ATTEMPTS, FIRST_FAILED_AT
 from workers.carrier import Carrier
 from workers.reconciling.reconciler import Reconciler
 
@@ -41,7 +41,7 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
             message,
             current.message_id,
             queue,
-            int(current.options.get(ATTEMPTS, 0)) + 1,
+            current.options.get(ATTEMPTS, 0) + 1,
             datetime.fromisoformat(failed) if failed else None,
         )
 

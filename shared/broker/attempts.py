@@ -14,9 +14,10 @@ from dramatiq.errors import RateLimitExceeded
 from dramatiq.middleware import Middleware
 from typing_extensions import override
 
-from shared.broker.delivery import Delivery
-from shared.broker.evidence import ATTEMPTS, FIRST_FAILED_AT, utc_now_text
+from shared.broker.delivery import Delivery, Undecodable
+from shared.broker.evidence import utc_now_text
 from shared.broker.handback import GoBack, HandBack
+from shared.broker.options import ATTEMPTS, FIRST_FAILED_AT
 from shared.errors import FatalError, RetryableError
 
 _FIRST_PAUSE_MS: Final = 5_000
@@ -55,13 +56,19 @@ class Attempts(Middleware):
                 self._count(message)
 
     def _count(self, message: Delivery) -> None:
-        attempts = int(message.options.get(ATTEMPTS, 0)) + 1
+        attempts = message.options.get(ATTEMPTS, 0) + 1
         message.options[ATTEMPTS] = attempts
         message.options.setdefault(FIRST_FAILED_AT, utc_now_text())
         if attempts >= self._max_attempts:
             message.fail()
+            return
+        try:
+            counted = message.encode()
+        except Undecodable:
+            # What can't carry its count would be tried for ever.
+            message.fail()
         else:
-            message.go_back = GoBack(pause_ms(attempts, self._first_pause_ms), data=message.encode())
+            message.go_back = GoBack(pause_ms(attempts, self._first_pause_ms), data=counted)
 
 
 def pause_ms(attempts: int, first_pause_ms: int) -> int:

@@ -17,8 +17,8 @@ from dramatiq.common import current_millis
 from dramatiq.message import Message
 
 from shared.broker.delivery import Delivery
-from shared.broker.evidence import ATTEMPTS
 from shared.broker.handback import GoBack
+from shared.broker.options import ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True)

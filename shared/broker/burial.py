@@ -10,7 +10,7 @@ from typing import Final
 from shared.broker.delivery import Undecodable, read_message
 from shared.broker.evidence import Evidence
 from shared.broker.in_flight import NONE, IndexEntries, entries_of
-from shared.broker.scripts import Scripts
+from shared.broker.scripts import Scripts, as_text
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ def read_dead(scripts: Scripts, queue: str, *, offset: int, limit: int) -> list[
     """Return dead messages of a queue, oldest first."""
     reply: list[bytes] = scripts.run("dead", queue, offset, limit)
     return [
-        DeadMessage(queue, message_id.decode(), _EPOCH + timedelta(milliseconds=int(died)), data, _read(evidence))
+        DeadMessage(queue, as_text(message_id), _EPOCH + timedelta(milliseconds=int(died)), data, _read(evidence))
         for message_id, died, data, evidence in zip(*(reply[i::4] for i in range(4)), strict=True)
     ]
 

@@ -223,9 +223,19 @@ class QueueConsumer(Consumer):
             return None
         delay_ms = remaining_delay_ms(message)
         if delay_ms > 0:
-            self._settle(Operation.DELAY, ticket_of(delivery, detail=delay_ms, data=delivery.encode()))
+            self._delay(delivery, delay_ms)
             return None
         return delivery
+
+    def _delay(self, delivery: Delivery, delay_ms: int) -> None:
+        try:
+            data = delivery.encode()
+        except Undecodable as error:
+            self._bury(
+                ticket_of(delivery), evidence_of(error, queue=self.queue_name, message_id=delivery.message_id)
+            )
+        else:
+            self._settle(Operation.DELAY, ticket_of(delivery, detail=delay_ms, data=data))
 
     def _bury(self, ticket: Ticket, evidence: Evidence) -> None:
         ids = {"run_id": ticket.entries.run_id, "message_id": evidence.message_id}

@@ -11,11 +11,12 @@ from dramatiq.message import Message
 from shared.broker.encoder import ENCODER
 from shared.broker.handback import GoBack
 from shared.broker.in_flight import IndexEntries, entries_of
+from shared.broker.options import ETA, drop_unreadable
 from shared.errors import FatalError
 
 
 class Undecodable(FatalError):  # noqa: N818 - it stands beside Malformed
-    """Bytes in a queue that are no Dramatiq message."""
+    """Bytes in a queue that are no Dramatiq message, or one that can't be written again."""
 
 
 class Delivery(MessageProxy):
@@ -40,8 +41,12 @@ class Delivery(MessageProxy):
         return entries_of(self.kwargs)
 
     def encode(self) -> bytes:
-        """Return the message as bytes, with its options as they are now."""
-        return ENCODER.encode(self._message.asdict())
+        """Return the message as bytes, with its options as they are now; raises Undecodable."""
+        try:
+            return ENCODER.encode(self._message.asdict())
+        except RecursionError:
+            # JSON may be read from deeper nesting than it can be written.
+            raise Undecodable("The message is nested too deep to be written again.") from None
 
     def __str__(self) -> str:
         # Dramatiq logs failing messages by this text; the whole documents don't belong there.
@@ -62,10 +67,11 @@ def read_message(data: bytes, queue_name: str) -> Message[Any]:
     for name, shape in shapes.items():
         if not isinstance(getattr(message, name), shape):
             raise Undecodable(f"The message's {name} is no {shape.__name__}.")
+    drop_unreadable(message.options)
     return message
 
 
 def remaining_delay_ms(message: Message[Any]) -> int:
     """Return how long a message of a stock producer is still to be delayed, and forget its time."""
-    eta = message.options.pop("eta", None)
-    return max(0, int(eta) - current_millis()) if isinstance(eta, int | float) else 0
+    eta = message.options.pop(ETA, None)
+    return 0 if eta is None else max(0, int(eta) - current_millis())

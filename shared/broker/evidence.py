@@ -14,12 +14,9 @@ from dramatiq.errors import ActorNotFound
 
 import shared
 from shared.broker.delivery import Undecodable
+from shared.broker.options import ATTEMPTS, FIRST_FAILED_AT
 from shared.errors import Malformed
 from shared.reasons import Reason
-
-#: Options of a message that count its failed attempts and keep the time of the first failure.
-ATTEMPTS: Final = "attempts"
-FIRST_FAILED_AT: Final = "first_failed_at"
 
 _TEXT_LIMIT: Final = 20_000
 
@@ -62,18 +59,18 @@ def evidence_of(
     reason, sentence = _reason(error)
     return Evidence(
         reason=reason,
-        sentence=sentence,
+        sentence=_printable(sentence),
         error_class=_class_name(error),
         error_text=_printable(str(error or "")),
         traceback=_printable("".join(traceback.format_exception(error))) if error else "",
-        attempts=max(1, int((options or {}).get(ATTEMPTS, 1))),
-        first_failed_at=str((options or {}).get(FIRST_FAILED_AT, now)),
+        attempts=max(1, (options or {}).get(ATTEMPTS, 1)),
+        first_failed_at=(options or {}).get(FIRST_FAILED_AT, now),
         last_failed_at=now,
         worker_host=socket.gethostname(),
         worker_pid=os.getpid(),
         worker_version=shared.__version__,
         queue=queue,
-        message_id=message_id,
+        message_id=_printable(message_id),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import redis
 
-from shared.broker.scripts import Scripts
+from shared.broker.scripts import Scripts, as_text
 from shared.broker.tickets import Operation, Ticket
 
 _logger = logging.getLogger(__name__)
@@ -72,8 +72,3 @@ class Hands:
         else:
             if returned:
                 _logger.info("Gave %d messages back to their queues", returned)
-
-
-def as_text(value: str | bytes) -> str:
-    """Return an id as text; ids that other clients made need not be UTF-8."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

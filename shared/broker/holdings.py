@@ -30,8 +30,9 @@ class Holding:
     def add(self, redis_message_id: str, size: int) -> None:
         """Take hold of a message."""
         with self._lock:
+            # It may be held already: taken over from this process and fetched again, or twice in the queue.
+            self._bytes += size - self._bytes_by_id.get(redis_message_id, 0)
             self._bytes_by_id[redis_message_id] = size
-            self._bytes += size
 
     def remove(self, redis_message_id: str) -> None:
         """Make room for another message."""

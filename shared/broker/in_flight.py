@@ -53,10 +53,13 @@ def entries_of(kwargs: Mapping[str, Any]) -> IndexEntries:
     if not isinstance(run_id, str) or not isinstance(outputs, list) or not run_id.isprintable():
         return NONE
     fields = tuple(
-        f"{stage:d}/{output.get('content_sha256')}"
+        f"{stage:d}/{content_sha256}"
         for output in outputs
         # Others may send anything, and newer producers what we don't know: it is nobody's output here.
-        if isinstance(output, dict) and isinstance(stage := output.get("stage"), int)
+        if isinstance(output, dict)
+        and isinstance(stage := output.get("stage"), int)
+        and isinstance(content_sha256 := output.get("content_sha256"), str)
+        and content_sha256.isprintable()
     )
     return IndexEntries(run_id, fields) if fields else NONE
 

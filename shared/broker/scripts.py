@@ -31,4 +31,13 @@ class Scripts:
         if script is None:
             text = text_of(_PRELUDE) + text_of(name)
             script = self._registered[name] = self._client.register_script(text)
-        return script(keys=[self._namespace], args=args)
+        return script(keys=[self._namespace], args=[_as_sent(argument) for argument in args])
+
+
+def as_text(value: str | bytes) -> str:
+    """Return an id as text; ids that other clients made need not be UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def _as_sent(argument: str | bytes | int) -> bytes | int:
+    return argument.encode("utf-8", "surrogateescape") if isinstance(argument, str) else argument

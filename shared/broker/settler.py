@@ -107,17 +107,17 @@ class Settler:
             settlements = list(group)
             try:
                 self._apply[operation](queue, [settlement.ticket for settlement in settlements])
-            except (redis.RedisError, BrokerConnectionError, QueueAway, OSError) as error:
-                if not isinstance(error, redis.RedisError) or is_away(error):
+            except Exception as error:
+                if _passes(error):
                     _logger.warning("Can't settle messages of queue %s, will try again: %s", queue, error)
                     unsent += settlements
                 elif len(settlements) > 1:
                     for settlement in settlements:
                         unsent += self._send_all([settlement])
                 else:
-                    # It stays unsettled: delivered again when this worker ends.
+                    # It stays unsettled: delivered again when this worker ends. Whatever it is, the others go on.
                     _logger.exception(
-                        "Redis refuses to settle a message of queue %s",
+                        "A message of queue %s can't be settled",
                         queue,
                         extra={"run_id": settlements[0].ticket.entries.run_id},
                     )
@@ -126,6 +126,12 @@ class Settler:
                     settlement.attempted()
                     settlement.attempted = _nothing
         return unsent
+
+
+def _passes(error: Exception) -> bool:
+    if isinstance(error, redis.RedisError):
+        return is_away(error)
+    return isinstance(error, BrokerConnectionError | QueueAway | OSError)
 
 
 def _target(settlement: Settlement) -> tuple[str, Operation]:

@@ -14,8 +14,8 @@ from dramatiq.broker import MessageProxy
 
 from shared.broker.bundle import Bundle, Bundling
 from shared.broker.delivery import Delivery
-from shared.broker.evidence import ATTEMPTS
 from shared.broker.handback import GoBack, HandBack
+from shared.broker.options import ATTEMPTS
 
 _MOST = 16
 

@@ -13,7 +13,7 @@ from broker_bench import NAMESPACE, QUEUE, Bench, eventually, message
 from dramatiq import Message
 from dramatiq.common import current_millis
 
-from shared.broker.evidence import ATTEMPTS
+from shared.broker.options import ATTEMPTS
 from shared.broker.handback import HandBack
 from shared.embedded.redis_server import RedisServer
 from shared.errors import Malformed, RetryableError

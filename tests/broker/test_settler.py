@@ -80,9 +80,14 @@ def test_it_tries_until_redis_is_back_and_says_so_once(sent: Sent, settler: Sett
     assert attempts == [0]
 
 
-def test_one_that_redis_refuses_holds_back_no_other(sent: Sent, settler: Settler) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [redis.ResponseError("WRONGTYPE"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")],
+    ids=["by Redis", "by our own code"],
+)
+def test_one_that_is_refused_holds_back_no_other(sent: Sent, settler: Settler, error: Exception) -> None:
     sent.gate.clear()
-    sent.fail = lambda ids: redis.ResponseError("WRONGTYPE") if "id-3" in ids else None
+    sent.fail = lambda ids: error if "id-3" in ids else None
     for number in range(6):
         settler.submit(_ack(number))
     sent.gate.set()
