@@ -13,8 +13,8 @@ from broker_bench import NAMESPACE, QUEUE, Bench, eventually, message
 from dramatiq import Message
 from dramatiq.common import current_millis
 
-from shared.broker.options import ATTEMPTS
 from shared.broker.handback import HandBack
+from shared.broker.options import ATTEMPTS
 from shared.embedded.redis_server import RedisServer
 from shared.errors import Malformed, RetryableError
 from shared.reasons import Reason
