@@ -141,6 +141,18 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture
+def settings_in_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of this test, which commands of this process find in their environment."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
+    monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
+    return settings
+
+
 def _database(services: embedded.EmbeddedServices, how: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     _administer(services, f'CREATE DATABASE "{name}" {how}')

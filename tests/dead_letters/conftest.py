@@ -175,16 +175,10 @@ class Ended:
 
 
 @pytest.fixture
-def ops_dlq(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+def ops_dlq(settings_in_environment: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     """Run `ops dlq …` on the test's stores, and return how it ended."""
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
-    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
-    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
-    monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
-    monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
     # An edit that is not sent is kept where temporary files are.
-    monkeypatch.setattr(tempfile, "tempdir", str(settings.root.parent))
+    monkeypatch.setattr(tempfile, "tempdir", str(settings_in_environment.root.parent))
 
     def run(*arguments: object, stdin: bytes | None = None) -> Ended:
         runner = CliRunner()

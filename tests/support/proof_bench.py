@@ -246,14 +246,8 @@ class Proof:
 
 
 @pytest.fixture
-def proof(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proof]:
+def proof(settings_in_environment: Settings) -> Iterator[Proof]:
     """A tree and stores, without a worker; commands of this process find them by their environment."""
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
-    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
-    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
-    monkeypatch.setenv("RUNFERRY_ROOT", str(settings.root))
-    monkeypatch.setenv("RUNFERRY_HOME", str(settings.home))
-    proof = Proof(settings, settings.root)
+    proof = Proof(settings_in_environment, settings_in_environment.root)
     yield proof
     proof.close()
