@@ -15,6 +15,7 @@ from shared.broker.broker import RunferryBroker, make_broker
 from shared.broker.client import queue_errors
 from shared.broker.holds import Hold, Holds
 from shared.command import DONE, RunferryCommand, print_json, store_options
+from shared.counting import counted
 from shared.settings import Settings
 from shared.stores import resolve_stores
 
@@ -98,7 +99,9 @@ def _show(
         waiting = depths[name].waiting if name in depths else 0
         click.echo(f"  {name} is held by {hold.who} since {short_time(hold.at)} UTC{why} ({waiting:,} waiting)")
     if changed:
-        click.echo(f"{workers:,} live worker processes follow within two seconds.")
+        click.echo(
+            f"{counted(workers, 'live worker process follows', 'live worker processes follow')} within two seconds."
+        )
     return DONE
 
 

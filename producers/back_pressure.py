@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.broker.depths import Depth, Memory
+from shared.counting import counted
 from shared.settings import Settings
 
 
@@ -48,5 +49,6 @@ def room(depth: Depth, memory: Memory, marks: HighWater) -> Room:
     if depth.pending == 0:
         return Room(messages, marks.bytes)
     if depth.pending / marks.messages >= depth.bytes / marks.bytes:
-        return Room(messages, size_bytes, f"{depth.pending:,} messages wait (RUNFERRY_HIGH_WATER_MESSAGES)")
+        waiting = counted(depth.pending, "message waits", "messages wait")
+        return Room(messages, size_bytes, f"{waiting} (RUNFERRY_HIGH_WATER_MESSAGES)")
     return Room(messages, size_bytes, f"{depth.bytes:,} bytes wait (RUNFERRY_HIGH_WATER_BYTES)")

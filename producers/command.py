@@ -16,6 +16,7 @@ from producers.outbox.command import outbox
 from producers.rate import parse_rate
 from shared.command import DONE, USAGE, RunferryGroup, print_json, say, store_options
 from shared.contract import Prefer
+from shared.counting import counted
 from shared.documents import Document
 from shared.durations import Duration
 from shared.errors import Malformed, UsageError
@@ -225,7 +226,7 @@ def emit(
             }
         )
     elif emitted.published:
-        click.echo(f"Sent stage {stage} of {run_id} to the live queue: {len(documents)} documents.")
+        click.echo(f"Sent stage {stage} of {run_id} to the live queue: {counted(len(documents), 'document')}.")
     else:
         click.echo("Nothing was sent: the phase is files-only.")
     return DONE

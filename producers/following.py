@@ -17,6 +17,7 @@ from producers.vigil import Vigil
 from producers.worker_processes import WorkerProcesses
 from shared import queues
 from shared.broker.broker import RunferryBroker
+from shared.counting import counted
 from shared.errors import QueueAway
 
 _TICK_S: Final = 0.2
@@ -81,7 +82,7 @@ class Follower:
         waiting = self._publisher.waiting if self._publisher is not None else None
         reason = waiting.reason if waiting is not None else None
         if reason is None and self._feed.settling:
-            reason = f"{self._feed.settling:,} runs settle"
+            reason = counted(self._feed.settling, "run settles", "runs settle")
         return Snapshot(
             elapsed_s=time.monotonic() - self._start_s,
             scanned=self._tally.runs,

@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from shared.counting import counted
+
 _LINE_EVERY_S: Final = 5.0
 _FIGURES: Final = 3
 
@@ -120,7 +122,7 @@ class LineReporter:
         if now_s < self._next_s:
             return
         self._next_s = now_s + _LINE_EVERY_S
-        of_total = "" if snapshot.total is None else f" of {snapshot.total:,} runs"
+        of_total = "" if snapshot.total is None else f" of {counted(snapshot.total, 'run')}"
         waiting = f"; {snapshot.waiting}" if snapshot.waiting else ""
         rate = f"{snapshot.rate_per_s:,.1f} runs/s, {snapshot.left} left"
         self._write(f"{snapshot.counts()}{of_total}; {rate}{waiting}")

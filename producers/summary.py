@@ -12,19 +12,20 @@ from producers.options import BackfillOptions
 from producers.outcome import Outcome
 from producers.spill import SpilledList, write_document
 from producers.tally import APPLIED, CONFLICT, DEAD_LETTERED, DUPLICATE, SUPERSEDED, Tally
+from shared.counting import counted, word_for
 from shared.printable import printable
 from shared.run_folders.near_misses import RENAME
 
 _MOST_NAMED: Final = 20
 _MOST_SORTED: Final = 1_000
 
-#: The verdicts that always have a line, and their words for people.
+#: The verdicts that always have a line, and their words for people: for one output, and for several.
 _WORDS: Final = {
-    APPLIED: "applied",
-    DUPLICATE: "duplicates, in the rows already",
-    SUPERSEDED: "superseded by later ones",
-    CONFLICT: "conflicts",
-    DEAD_LETTERED: "dead-lettered",
+    APPLIED: ("applied", "applied"),
+    DUPLICATE: ("duplicate, in the rows already", "duplicates, in the rows already"),
+    SUPERSEDED: ("superseded by a later one", "superseded by later ones"),
+    CONFLICT: ("conflict", "conflicts"),
+    DEAD_LETTERED: ("dead-lettered", "dead-lettered"),
 }
 _KEYS: Final = {
     APPLIED: "applied",
@@ -78,7 +79,7 @@ def text(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[s
     """Yield the lines of the summary for people."""
     rate = f" ({tally.runs / outcome.seconds:,.1f} runs/s)" if outcome.seconds > 0 else ""
     what = "Dry run" if options.dry_run else "Backfill"
-    found = f"{_count(tally.runs, 'run')}, {_count(tally.outputs, 'output')}"
+    found = f"{counted(tally.runs, 'run')}, {counted(tally.outputs, 'output')}"
     yield f"{what} of {options.root}: {found} in {outcome.seconds:,.1f} s{rate}"
     yield ""
     yield from _counts(options, tally, outcome)
@@ -88,30 +89,33 @@ def text(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[s
 
 def _counts(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterator[str]:
     if options.dry_run:
-        yield _line(tally.mapped - len(tally.malformed), "outputs would become rows:")
+        mapped = tally.mapped - len(tally.malformed)
+        yield _line(mapped, f"{word_for(mapped, 'output')} would become rows:")
         for table in ("Run", "InspirationReport", "StageOutput", "OpportunityCard"):
             yield _line(tally.rows[table], f'  "{table}"')
         yield _line(len(tally.malformed), "would be dead-lettered")
     else:
-        yield _line(tally.published, f"published, in {_count(tally.published_messages, 'message')}")
+        yield _line(tally.published, f"published, in {counted(tally.published_messages, 'message')}")
     if options.resume:
         yield _line(tally.skipped, "skipped, accounted for already")
     if options.follows:
         for verdict, words in _WORDS.items():
-            yield _line(tally.verdicts[verdict], words)
+            yield _line(tally.verdicts[verdict], word_for(tally.verdicts[verdict], *words))
         for word, count in sorted(tally.verdicts.items()):
             if word not in _WORDS:
                 yield _line(count, word)
         if outcome.in_flight:
-            yield _line(outcome.in_flight, "messages of which nothing was heard yet")
+            yield _line(
+                outcome.in_flight, f"{word_for(outcome.in_flight, 'message')} of which nothing was heard yet"
+            )
     if tally.unsettled:
         yield _line(tally.unsettled, f"unsettled, left out: changed in the last {options.settle_s:g} s")
     if len(tally.unreadable):
         yield _line(len(tally.unreadable), "could not be read")
-    if len(tally.passed_over):
-        yield _line(len(tally.passed_over), "folders passed over: named nearly as a stage's")
-    if len(tally.runs_without_outputs):
-        yield _line(len(tally.runs_without_outputs), "run folders without any output")
+    if passed_over := len(tally.passed_over):
+        yield _line(passed_over, f"{word_for(passed_over, 'folder')} passed over: named nearly as a stage's")
+    if without := len(tally.runs_without_outputs):
+        yield _line(without, f"{word_for(without, 'run folder')} without any output")
 
 
 def _named(options: BackfillOptions, tally: Tally) -> Iterator[str]:
@@ -220,7 +224,3 @@ def _alias(item: dict[str, Any]) -> str:
 
 def _line(count: int, words: str) -> str:
     return f"{count:>9,}  {words}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

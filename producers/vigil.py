@@ -9,6 +9,7 @@ from typing import Final
 from shared import queues
 from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.counting import counted, word_for
 from shared.printable import printable
 
 _PATIENCE_S: Final = 5.0
@@ -86,9 +87,12 @@ class Vigil:
     def _vanished(self, unheard: int, buried: int, now_s: float) -> Sight:
         self._vanished_since_s = now_s if self._vanished_since_s is None else self._vanished_since_s
         vanished_s = now_s - self._vanished_since_s
-        sentence = f"The queue is empty, but this database tells nothing of {unheard:,} messages"
+        sentence = f"The queue is empty, but this database tells nothing of {counted(unheard, 'message')}"
         if buried:
-            sentence += f"; {buried:,} are in Dramatiq's dead queue and wait to be filed."
+            sentence += (
+                f"; {counted(buried, 'is', 'are')} in Dramatiq's dead queue and "
+                f"{word_for(buried, 'waits', 'wait')} to be filed."
+            )
         else:
             sentence += ": do the workers write to another database?"
         if vanished_s >= self._worker_timeout_s:

@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 
+from shared.counting import word_for
 from shared.errors import SchemaError
 from shared.sql import parse_queries
 
@@ -79,4 +80,4 @@ async def _probe(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionPro
 
 
 def _named(tables: list[str]) -> str:
-    return ("table " if len(tables) == 1 else "tables ") + ", ".join(f'"{table}"' for table in tables)
+    return f"{word_for(len(tables), 'table')} " + ", ".join(f'"{table}"' for table in tables)

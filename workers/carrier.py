@@ -12,6 +12,7 @@ import structlog
 
 from shared.broker.delivery import Delivery
 from shared.broker.handback import GoBack, HandBack
+from shared.counting import counted
 from shared.dead_letters.evidence import evidence_of
 from shared.dead_letters.fingerprint import fingerprint
 from shared.dead_letters.storable import storable_label
@@ -157,7 +158,7 @@ class Carrier:
         if isinstance(intake, Intake) and intake.good:
             text = f"{type(error).__name__}: {error}"
             malformed = Malformed(
-                Reason.UNKNOWN_ERROR, f"It failed {consignment.attempts} times, last with {text}."
+                Reason.UNKNOWN_ERROR, f"It failed {counted(consignment.attempts, 'time')}, last with {text}."
             )
             malformed.__cause__ = error
             bad = tuple(BadOutput(good.candidate, good.body, malformed) for good in intake.good)

@@ -18,6 +18,7 @@ from examples.pipeline.executors import STAGES
 from producers import AsyncStageStore, CommitState
 from producers.worker_processes import WorkerProcesses
 from shared.command import RunferryCommand, store_options
+from shared.counting import counted, word_for
 from shared.settings import Phase, Settings
 from shared.stores import resolve_stores
 
@@ -64,7 +65,8 @@ async def all_runs(
             print("In files-only nothing is published: no rows are awaited.")
         elif await_rows:
             states = await asyncio.gather(*(store.committed(token, AWAIT_S) for token in tokens))
-            print(f"{states.count(CommitState.COMMITTED)} of {runs} runs are in the rows to the end.")
+            through = states.count(CommitState.COMMITTED)
+            print(f"{through} of {counted(runs, 'run')} {word_for(through, 'is', 'are')} in the rows to the end.")
         for name, times in sorted(store.counters().items()):
             print(f"{name}: {times}", file=sys.stderr)
     for line in failed:

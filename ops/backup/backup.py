@@ -133,7 +133,7 @@ async def _save_database(
             await connection.execute("SET idle_in_transaction_session_timeout = 0")
             snapshot = await connection.fetchrow(QUERIES["export_snapshot"])
             position = await _position(connection, snapshot["transactions"]) if server["has_runferry"] else None
-            progress.begin(f'Dumping the database "{server["database"]}"', unit="bytes")
+            progress.begin(f'Dumping the database "{server["database"]}"', unit="byte")
             dumping = asyncio.create_task(
                 dump_database(
                     program, libpq_address(address, settings), snapshot["snapshot"], target, progress.update
@@ -179,7 +179,7 @@ def _save_files(
         (parts.OUTBOX, settings.home / "outbox", "Archiving the outbox of this host"),
     ):
         if source is not None and source.is_dir():
-            progress.begin(word, unit="files")
+            progress.begin(word, unit="file")
             archives[name] = archive_folder(
                 source, folder / name, lambda archived: progress.update(archived.files)
             )

@@ -20,6 +20,7 @@ from ops.dlq.tables import Row, print_rows
 from shared import embedded
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
 from shared.connection_errors import DATABASE_ERRORS
+from shared.counting import counted
 from shared.database import connect
 from shared.errors import RunferryError, UsageError
 from shared.printable import printable
@@ -114,17 +115,17 @@ def described(made: Made) -> list[str]:
     """Return what to say of a backup that was made."""
     manifest = made.manifest
     lines = [
-        f"Backed up to {made.folder}: {manifest.rows:,} rows of {len(manifest.tables)} tables, "
+        f"Backed up to {made.folder}: {counted(manifest.rows, 'row')} of {counted(len(manifest.tables), 'table')}, "
         f"{_amount(manifest.size_bytes)}."
     ]
     if manifest.runs is not None:
-        lines.append(f"  run folders: {manifest.runs['files']:,} files of {manifest.runs['folder']}")
+        lines.append(f"  run folders: {counted(manifest.runs['files'], 'file')} of {manifest.runs['folder']}")
     if manifest.outbox is not None:
-        lines.append(f"  outbox of this host: {manifest.outbox['files']:,} files")
+        lines.append(f"  outbox of this host: {counted(manifest.outbox['files'], 'file')}")
     if manifest.position is not None:
         applied_at = manifest.position["applied_at"]
         lines.append(
-            f"  ledger: {manifest.position['entries']:,} outputs"
+            f"  ledger: {counted(manifest.position['entries'], 'output')}"
             + (f", the last applied at {applied_at}" if applied_at else "")
         )
     lines += [f"  NOT IN IT AS IT SHOULD BE: {line}" for line in made.incomplete[:_MOST_SHOWN]]
@@ -160,8 +161,10 @@ def _row(number: int, folder: Path, manifest: Manifest | None, error: str) -> Ro
         return Row((folder, "", "", "", error), str(number), str(folder), error)
     made_at = f"{manifest.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     name = str(manifest.database["name"])
-    files = "without run folders" if manifest.runs is None else f"{manifest.runs['files']:,} files"
-    below = f'{made_at}, database "{name}", {manifest.rows:,} rows, {files}, {_amount(manifest.size_bytes)}'
+    files = "without run folders" if manifest.runs is None else counted(manifest.runs["files"], "file")
+    below = (
+        f'{made_at}, database "{name}", {counted(manifest.rows, "row")}, {files}, {_amount(manifest.size_bytes)}'
+    )
     return Row((folder, made_at, name, manifest.rows, manifest.size_bytes), str(number), str(folder), below)
 
 
@@ -172,7 +175,7 @@ def _verify(to: Path, settings: Settings, *, as_json: bool) -> int:
     verified = []
     with StepProgress() as progress:
         for folder in backups:
-            progress.begin(f"Verifying {folder.name}", unit="bytes")
+            progress.begin(f"Verifying {folder.name}", unit="byte")
             done = 0
 
             def took(size: int) -> None:

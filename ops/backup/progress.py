@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from shared.command import say
+from shared.counting import counted
 
 _LINE_EVERY_S: Final = 5.0
 
@@ -46,7 +47,7 @@ class StepProgress:
             self._bar.stop()
 
     def begin(self, word: str, *, unit: str, total: int | None = None) -> None:
-        """Begin a step: what is done, in which unit, towards how many."""
+        """Begin a step: what is done, in which unit (one of it), towards how many."""
         self._word, self._unit, self._total = word, unit, total
         self._started_s = time.monotonic()
         self._next_line_s = self._started_s + _LINE_EVERY_S
@@ -61,8 +62,8 @@ class StepProgress:
         if self._bar is None and now_s < self._next_line_s:
             return
         rate = done / max(now_s - self._started_s, 0.001)
-        of_total = "" if self._total is None else f" of {self._total:,}"
-        count = f"{done:,}{of_total} {self._unit}, {rate:,.0f}/s"
+        so_far = "" if self._total is None else f"{done:,} of "
+        count = f"{so_far}{counted(done if self._total is None else self._total, self._unit)}, {rate:,.0f}/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, count=count)
             return

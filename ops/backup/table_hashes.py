@@ -16,6 +16,7 @@ import asyncpg
 
 from ops.backup.queries import QUERIES
 from ops.schema.identifiers import quoted
+from shared.counting import counted
 
 _ROWS_AT_ONCE: Final = 20_000
 #: A backup may take hours; and with row security on, rows would be left out without a word.
@@ -64,7 +65,7 @@ class TableDifference:
         if self.expected is None:
             return f"{self.table} is there, and was not"
         if self.found.rows != self.expected.rows:
-            return f"{self.table} has {self.found.rows:,} rows, and had {self.expected.rows:,}"
+            return f"{self.table} has {counted(self.found.rows, 'row')}, and had {self.expected.rows:,}"
         return f"{self.table} has as many rows ({self.found.rows:,}), but other ones"
 
 

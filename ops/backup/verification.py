@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ops.backup.hashed_file import part_of
 from ops.backup.manifest import Manifest, read_manifest
+from shared.counting import counted
 from shared.errors import UsageError
 
 
@@ -42,7 +43,7 @@ def verify(folder: Path, took: Callable[[int], None] = lambda _: None) -> Verifi
             faults.append(f"{part.name} can't be read: {error.strerror}")
             continue
         if found.bytes != part.bytes:
-            faults.append(f"{part.name} has {found.bytes:,} bytes, and had {part.bytes:,}")
+            faults.append(f"{part.name} has {counted(found.bytes, 'byte')}, and had {part.bytes:,}")
         elif found.sha256 != part.sha256:
             faults.append(f"{part.name} was changed: its hash is another")
     return Verified(folder, manifest, tuple(faults))

@@ -24,6 +24,7 @@ from ops.checklist.points import Point, PointName, failed, not_checkable, passed
 from producers.stage_store.store import StageStore
 from shared.broker.broker import make_broker
 from shared.comparing.json_value import canonical_json
+from shared.counting import counted, word_for
 from shared.documents import Document
 from shared.errors import RunferryError
 from shared.formats.kinds import Kind, kind_of
@@ -109,9 +110,10 @@ class Checker:
         if not on_disk:
             return failed(name, f"No run with an output was found in {self.root}.")
         if missing:
-            return failed(name, f"{len(missing):,} of {on_disk:,} runs are not there: {_some(missing)}.")
-        known = "".join(f", {count:,} were {how}" for how, count in sorted(beside.items()))
-        return passed(name, f"All {on_disk:,} runs are there{known}.")
+            lacking = f"{len(missing):,} of {counted(on_disk, 'run')} {word_for(len(missing), 'is', 'are')}"
+            return failed(name, f"{lacking} not there: {_some(missing)}.")
+        known = "".join(f", {counted(count, 'was', 'were')} {how}" for how, count in sorted(beside.items()))
+        return passed(name, f"{word_for(on_disk, 'The only run is', f'All {on_disk:,} runs are')} there{known}.")
 
     async def random_runs_equal(self, chosen: Sequence[RunId]) -> Point:
         """Compare random runs with their rows, as the reconciler does."""
@@ -144,14 +146,20 @@ class Checker:
         finally:
             broker.close()
         if wrong:
+            differing = word_for(len(wrong), "is not as its", "are not as their")
             return failed(
-                name, f"{len(wrong)} of {len(standings)} outputs are not as their files: {_some(wrong)}."
+                name, f"{len(wrong)} of {counted(len(standings), 'output')} {differing} files: {_some(wrong)}."
             )
         equal = sum(word in _EQUAL for _, _, word in standings)
         if not equal:
-            return failed(name, f"All {len(standings)} outputs of {len(chosen)} runs are dead letters.")
+            dead = word_for(len(standings), "The only output", f"All {len(standings)} outputs")
+            are = word_for(len(standings), "is a dead letter", "are dead letters")
+            return failed(name, f"{dead} of {counted(len(chosen), 'run')} {are}.")
+        are_equal = (
+            f"{counted(equal, 'output')} of {counted(len(chosen), 'run')} {word_for(equal, 'is', 'are')} equal"
+        )
         return passed(
-            name, f"{equal} outputs of {len(chosen)} runs are equal, {len(standings) - equal} are dead letters."
+            name, f"{are_equal}, {counted(len(standings) - equal, 'is a dead letter', 'are dead letters')}."
         )
 
     async def new_outputs_reach_rows(self) -> Point:
@@ -169,9 +177,8 @@ class Checker:
                     name, f"{row['run_id']} stage {row['stage']} is not in the rows as it was written: {fields}."
                 )
         last = f"{newest[0]['applied_at']:%Y-%m-%d %H:%M} UTC"
-        return passed(
-            name, f"The newest {len(newest)} outputs of pipelines are in the rows; the last is of {last}."
-        )
+        there = word_for(len(newest), "output of pipelines is", f"{len(newest)} outputs of pipelines are")
+        return passed(name, f"The newest {there} in the rows; the last is of {last}.")
 
     async def api_reads_rows(self, chosen: Sequence[RunId]) -> Point:
         """Fetch random runs from the web app, and look for the run and the titles of its cards in the answer."""
@@ -183,7 +190,10 @@ class Checker:
             fault = await asyncio.to_thread(fault_of_run, self.api_url, self.api_headers, run_id, titles)
             if fault is not None:
                 return failed(name, fault)
-        return passed(name, f"{len(chosen)} runs came back with all of their cards.")
+        return passed(
+            name,
+            f"{counted(len(chosen), 'run')} came back with all of {word_for(len(chosen), 'its', 'their')} cards.",
+        )
 
     async def reads_and_fallback(self, chosen: Sequence[RunId]) -> Point:
         """Read outputs through the stage store: from the rows without files, and from files without a database."""
@@ -258,7 +268,8 @@ class Checker:
         if not from_rows:
             return failed(name, "No output could be read back from the rows as it is on disk.")
         return passed(
-            name, f"{from_rows} outputs came back from the rows, {len(outputs)} from files without a database."
+            name,
+            f"{counted(from_rows, 'output')} came back from the rows, {len(outputs)} from files without a database.",
         )
 
     def _store(self, home: Path, *, root: Path, phase: Phase, **urls: SecretStr) -> StageStore:

@@ -13,6 +13,7 @@ from ops.dlq.lines import MAX_LINE_BYTES, LetterLine, parse_line, row_of
 from ops.dlq.queries import QUERIES
 from ops.dlq.summary import letters
 from shared.command import DONE, print_json, say, store_options
+from shared.counting import counted
 from shared.errors import UsageError
 from shared.settings import Settings
 from shared.stores import Stores
@@ -51,7 +52,7 @@ def import_letters(file: IO[bytes], as_json: bool, settings: Settings) -> int:
     imported, already_there = with_database(settings, read)
     if as_json:
         print_json({"imported": imported, "already_there": already_there})
-    say(f"Imported {letters(imported)}; {already_there:,} were there already.")
+    say(f"Imported {letters(imported)}; {counted(already_there, 'was', 'were')} there already.")
     return DONE
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
+from shared.counting import counted
 from shared.errors import Place
 from shared.printable import cropped, printable, printable_lines
 
@@ -63,7 +64,7 @@ def _beginning(text: str, room: int) -> list[MarkedLine]:
     lines = _excerpt(text, 1, _LINES_OF_SECTION, fault=None, room=room)
     omitted = text.count("\n") + 1 - len(lines)
     if omitted > 0:
-        lines.append(MarkedLine(LineKind.OMITTED, f"{'':{_GUTTER - 2}}… {omitted:,} more lines"))
+        lines.append(MarkedLine(LineKind.OMITTED, f"{'':{_GUTTER - 2}}… {counted(omitted, 'more line')}"))
     return lines
 
 

@@ -15,6 +15,7 @@ from ops.dlq.queries import QUERIES
 from ops.dlq.selection import Moment
 from ops.dlq.summary import iso, letters, short_time
 from shared.command import DONE, print_json, say, store_options
+from shared.counting import counted
 from shared.dead_letters.letter import LetterState
 from shared.settings import Settings
 from shared.stores import Stores
@@ -52,10 +53,8 @@ def purge_letters(
 
     async def purge(connection: asyncpg.Connection, _: Stores) -> int | None:
         found = await connection.fetchval(QUERIES["purgeable"], chosen, older_than)
-        question = (
-            f"Delete {found:,} letters ({', '.join(chosen)}) closed before {short_time(older_than)} for good?"
-        )
-        if found and not confirmed(question, yes=yes):
+        which = f"{counted(found, 'letter')} ({', '.join(chosen)}) closed before {short_time(older_than)}"
+        if found and not confirmed(f"Delete {which} for good?", yes=yes):
             return None
         purged = 0
         while portion := await _purge_portion(connection, chosen, older_than):

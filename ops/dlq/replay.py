@@ -33,6 +33,7 @@ from producers.rate import parse_rate
 from producers.spill import write_document
 from shared.broker.broker import make_broker
 from shared.command import DIFFERENCE, DONE, say, store_options
+from shared.counting import counted
 from shared.durations import parse_duration
 from shared.errors import UsageError
 from shared.printable import printable
@@ -156,7 +157,7 @@ async def _replayed(replayer: Replayer, selection: Selection) -> None:
         await replayer.run(selection)
     except asyncio.CancelledError:
         say(
-            f"Interrupted: {replayer.result.replayed:,} letters were sent in batch "
+            f"Interrupted: {counted(replayer.result.replayed, 'letter was', 'letters were')} sent in batch "
             f"{replayer.batch.batch_id}, the others are as they were. The same command goes on."
         )
         raise
@@ -222,13 +223,13 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
     if result.outcomes is not None:
         counts = result.outcomes.counts
         say(
-            f"{counts.get('applied', 0):,} committed, {counts.get('duplicate', 0):,} duplicates, "
+            f"{counts.get('applied', 0):,} committed, {counted(counts.get('duplicate', 0), 'duplicate')}, "
             f"{counts.get('superseded', 0):,} superseded, {counts.get('dead_lettered', 0):,} died again."
         )
     sentences: dict[str, Callable[[str], str]] = {
         "dead_lettered": lambda ids: f"Died again: {ids}. `ops dlq show ID` says why.",
-        "conflict": lambda ids: f"Not written, for they differ from rows that they may not overwrite: {ids}.",
-        "deleted": lambda ids: f"Not written, for their runs were deleted in the web app: {ids}.",
+        "conflict": lambda ids: f"Not written, because the rows differ and may not be overwritten: {ids}.",
+        "deleted": lambda ids: f"Not written, because the run was deleted in the web app: {ids}.",
     }
     for outcome, ids in result.not_committed.items():
         say(sentences[outcome](_named(ids)))
@@ -237,11 +238,13 @@ def _tell(result: ReplayResult, batch: Batch, options: ReplayOptions) -> None:
     for unsent in map(orjson.loads, islice(result.unreplayable.lines(), _MOST_NAMED)):
         say(f"{unsent['id']} was not sent: {printable(unsent['reason'])}")
     if (more := len(result.unreplayable) - _MOST_NAMED) > 0:
-        say(f"{more:,} more were not sent; `ops dlq list` shows what waits, --json says why of each.")
+        unsent_too = counted(more, "more was", "more were")
+        say(f"{unsent_too} not sent; `ops dlq list` shows what waits, --json says why of each.")
     if result.stopped:
         say(f"Stopped: {result.stopped}. The other letters are as they were.")
     if result.outcomes is not None and result.pending:
-        say(f"{result.pending:,} are still on their way; `ops dlq list` shows what waits.")
+        pending = counted(result.pending, "is still on its", "are still on their")
+        say(f"{pending} way; `ops dlq list` shows what waits.")
     if not options.follows and result.replayed:
         say("Workers write them now; --wait follows them, `ops dlq list` shows what died again.")
 

@@ -22,6 +22,7 @@ from producers.back_pressure import HighWater, room
 from producers.spill import SpilledList
 from shared import queues
 from shared.broker.depths import Depth, Memory
+from shared.counting import word_for
 from shared.dead_letters.letter import FiledLetter
 from shared.dead_letters.reading import filed_letter
 from shared.settings import Settings
@@ -152,15 +153,17 @@ class Replayer:
 
     async def _canary_lives(self) -> bool:
         """Say whether the first messages became rows; a portion that could not be sent is no evidence."""
-        self.progress.note(f"Waiting for the first {self.result.followed:,} letters.")
+        count = self.result.followed
+        first = f"the first {word_for(count, 'letter', f'{count:,} letters')}"
+        self.progress.note(f"Waiting for {first}.")
         outcomes = await self.follower.until(self.result.followed, self._followed)
         self.result.outcomes = outcomes
         if outcomes.failed:
             self.result.stopped = (
-                f"{outcomes.failed:,} of the first {self.result.followed:,} letters did not become rows"
+                f"{word_for(count, first, f'{outcomes.failed:,} of {first}')} did not become rows"
             )
         elif outcomes.handled < self.result.followed:
-            self.result.stopped = f"the first {self.result.followed:,} letters are not through"
+            self.result.stopped = f"{first} {word_for(count, 'is', 'are')} not through"
         elif not self.result.followed:
             self.result.stopped = "none of the first letters could be sent"
         return self.result.stopped is None

@@ -15,6 +15,7 @@ from ops.dlq.history import history_line
 from ops.dlq.marking import LineKind, MarkedLine, marked
 from ops.dlq.summary import iso, short_time
 from shared.contract import DocumentBody
+from shared.counting import counted
 from shared.dead_letters.letter import FiledLetter, LetterState
 from shared.documents import Document
 from shared.errors import Place
@@ -113,13 +114,13 @@ def _documents(filed: FiledLetter, width: int) -> list[str]:
     output, place = output_in(filed.letter), filed.letter.evidence.place
     if output is None:
         shown = filed.letter.payload[:_RAW_SHOWN_BYTES].decode("utf-8", "backslashreplace")
-        title = click.style(f"What came ({len(filed.letter.payload):,} bytes)", bold=True)
+        title = click.style(f"What came ({counted(len(filed.letter.payload), 'byte')})", bold=True)
         return [title, *(f"  {line}" for line in printable_lines(shown)), ""]
     documents = documents_in(output)
     lines = [click.style("Documents", bold=True)]
     for document in documents:
         here = "  ◀ here" if document.name == place.document else ""
-        lines.append(f"  {printable(document.name)}  {len(document.content):,} bytes{here}")
+        lines.append(f"  {printable(document.name)}  {counted(len(document.content), 'byte')}{here}")
     faulty = next((document for document in documents if document.name == place.document), None)
     if faulty is None and len(documents) == 1:
         faulty = documents[0]

@@ -12,6 +12,7 @@ import asyncpg
 
 from ops.dlq.queries import QUERIES, query
 from ops.dlq.selection import Selection
+from shared.counting import word_for
 from shared.errors import UsageError
 
 _SIZES_READ: Final = 1_000
@@ -25,7 +26,7 @@ async def check_ids(connection: asyncpg.Connection, selection: Selection) -> Non
     found = {row["id"] for row in await connection.fetch(QUERIES["found"], list(selection.ids))}
     missing = [str(letter_id) for letter_id in selection.ids if letter_id not in found]
     if missing:
-        letters = "letter" if len(missing) == 1 else "letters"
+        letters = word_for(len(missing), "letter")
         raise UsageError(
             f"There is no dead {letters} {', '.join(missing)}; `ops dlq list --state all` shows which there are."
         )

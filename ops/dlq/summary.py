@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.counting import counted
+
 
 def summary_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys that scripts rely on, and the state and sentence beside them."""
@@ -35,7 +37,7 @@ def iso(moment: datetime | None) -> str | None:
 
 def letters(number: int) -> str:
     """Return so many dead letters in words."""
-    return f"{number:,} dead letter" if number == 1 else f"{number:,} dead letters"
+    return counted(number, "dead letter")
 
 
 def short_time(moment: datetime) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ops.doctor.finding import Finding, good, warning, wrong
+from shared.counting import counted, word_for
 
 #: What the web app's schema and runferry's own are tested with begins here.
 _OLDEST: Final = 140_000
@@ -64,9 +65,8 @@ def _schema(state: DatabaseState) -> Finding:
     if state.schema_fault:
         return wrong("schema", state.schema_fault, "Look at: ops schema status")
     if state.differences:
-        detail = (
-            f"has all that this runferry needs, and {state.differences:,} differences from the expected structure"
-        )
+        differences = counted(state.differences, "difference")
+        detail = f"has all that this runferry needs, and {differences} from the expected structure"
         return warning("schema", detail, "Look at them: ops schema verify")
     return good("schema", "is what this runferry needs")
 
@@ -82,7 +82,7 @@ def _keys(state: DatabaseState) -> Finding:
 def _connections(state: DatabaseState) -> Finding:
     name = "connections"
     free = state.most_connections - state.connections
-    detail = f"{state.connections} of {state.most_connections} are in use"
+    detail = f"{state.connections} of {state.most_connections} {word_for(state.connections, 'is', 'are')} in use"
     todo = "Raise max_connections, lower connection_limit or RUNFERRY_POOL_MAX_SIZE, or put a pooler in between."
     if free <= 0:
         return wrong(name, detail, todo)

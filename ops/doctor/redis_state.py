@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ops.doctor.finding import Finding, good, warning, wrong
+from shared.counting import counted, word_for
 
 _MEBIBYTE: Final = 1024 * 1024
 _OLDEST: Final = (6, 2)
@@ -61,8 +62,8 @@ def _clients(info: Mapping[str, Any]) -> Finding:
     name = "Redis' connections"
     used, most = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
     if not most:
-        return good(name, f"{used:,} are in use")
-    detail = f"{used:,} of {most:,} are in use"
+        return good(name, f"{counted(used, 'is', 'are')} in use")
+    detail = f"{used:,} of {most:,} {word_for(used, 'is', 'are')} in use"
     if used >= most * _FULL:
         return warning(name, detail, "CONFIG SET maxclients higher, and keep it in redis.conf.")
     return good(name, detail)
@@ -112,14 +113,16 @@ def _memory(info: Mapping[str, Any], high_water: float) -> Finding:
     name = "Redis' memory"
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if not most:
-        detail = f"{used // _MEBIBYTE:,} MiB are used, and there is no limit: the system may kill Redis"
+        size = counted(used // _MEBIBYTE, "MiB is", "MiB are")
+        detail = f"{size} used, and there is no limit: the system may kill Redis"
         return warning(name, detail, "CONFIG SET maxmemory to what Redis may have, and keep it in redis.conf.")
     system = int(info.get("total_system_memory", 0))
     if system and most > system * _FULL:
         detail = f"maxmemory is {most // _MEBIBYTE:,} MiB, and the machine has {system // _MEBIBYTE:,}"
         return warning(name, detail, "Lower maxmemory: rewriting the append-only file needs room beside it.")
     share = used / most
-    detail = f"{used // _MEBIBYTE:,} of {most // _MEBIBYTE:,} MiB are used ({share:.0%})"
+    are = word_for(used // _MEBIBYTE, "is", "are")
+    detail = f"{used // _MEBIBYTE:,} of {most // _MEBIBYTE:,} MiB {are} used ({share:.0%})"
     todo = "Run more workers, or raise maxmemory."
     if share >= _FULL:
         return wrong(name, detail, todo)
@@ -136,7 +139,8 @@ def _dead_letters(state: RedisState) -> Finding:
     if state.strange_dead:
         return wrong(
             name,
-            f"{state.strange_dead:,} were buried by another Dramatiq client, which purges them after its own time",
+            f"{counted(state.strange_dead, 'was', 'were')} buried by another Dramatiq client, which purges "
+            f"{word_for(state.strange_dead, 'it', 'them')} after its own time",
             "Give that client a Redis database or a namespace of its own.",
         )
     return good(name, "never expire")
@@ -146,9 +150,11 @@ def _neighbours(state: RedisState) -> Finding:
     name = "other clients"
     if not state.strangers:
         return good(name, "none use this namespace")
+    clients = counted(state.strangers, "other Dramatiq client uses", "other Dramatiq clients use")
+    killed = word_for(state.strangers, "a worker that was", "workers that were")
     return warning(
         name,
-        f"{state.strangers:,} other Dramatiq clients use this namespace, or did: workers that were killed, or "
-        "somebody else's, whose time-to-live purges dead letters",
-        "Give them a Redis database or a namespace of their own.",
+        f"{clients} this namespace, or did: {killed} killed, or somebody else's, whose time-to-live purges dead "
+        "letters",
+        "Give what is somebody else's a Redis database or a namespace of its own.",
     )

@@ -11,6 +11,7 @@ import asyncpg
 from ops.doctor.finding import Finding, good, warning, wrong
 from ops.schema.identifiers import quoted
 from ops.schema.roles import ROLES, needed_rights
+from shared.counting import word_for
 from shared.sql import load_queries
 
 _QUERIES: Final = load_queries("ops.doctor")
@@ -97,7 +98,8 @@ def judge_rights(rights: Rights, *, own_server: bool) -> Iterator[Finding]:
         shown = "; ".join(f"{role}: {', '.join(names) or 'nobody'}" for role, names in rights.members.items())
         yield good("roles", shown)
     if rights.strangers:
-        detail = f"{', '.join(rights.strangers)} have a role of runferry's that has no rights in this database"
+        have = word_for(len(rights.strangers), "has", "have")
+        detail = f"{', '.join(rights.strangers)} {have} a role of runferry's that has no rights in this database"
         yield warning("roles", detail, "If they shall work here, as the owner of the tables: ops schema roles")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ops.doctor.finding import Finding, good, warning, wrong
+from shared.counting import counted
 from shared.errors import UsageError
 from shared.run_folders.near_misses import RENAME
 from shared.run_folders.scanned import Fault, FaultKind
@@ -93,8 +94,9 @@ def _judge(place: Path, looked: LookedAt) -> Iterator[Finding]:
         todo = "Is it mounted, and the right one? RUNFERRY_ROOT sets it."
         yield warning(name, f"{place} holds no run folder", todo)
         return
-    seen = "" if looked.runs >= looked.folders else f", of which {looked.runs:,} were read in time"
-    yield good(name, f"{place} holds {looked.folders:,} run folders{seen}")
+    read = counted(looked.runs, "was", "were")
+    seen = "" if looked.runs >= looked.folders else f", of which {read} read in time"
+    yield good(name, f"{place} holds {counted(looked.folders, 'run folder')}{seen}")
     if not looked.faults:
         yield good("run folders", "all that were looked at can be read")
     for kind, named in looked.faults.items():

@@ -11,6 +11,7 @@ from shared import __version__
 from shared.broker.depths import Depth
 from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.counting import counted
 
 _START: Final = "Start workers: worker"
 
@@ -30,8 +31,8 @@ def judge_workers(
 
 def _alive(workers: Sequence[WorkerInfo], pending: int) -> Finding:
     if workers:
-        return good("workers", f"{len(workers):,} processes are alive")
-    return warning("workers", f"none is alive; {pending:,} messages wait", _START)
+        return good("workers", f"{counted(len(workers), 'process is', 'processes are')} alive")
+    return warning("workers", f"none is alive; {counted(pending, 'message waits', 'messages wait')}", _START)
 
 
 def _paused(workers: Sequence[WorkerInfo]) -> Finding:

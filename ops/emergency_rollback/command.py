@@ -17,6 +17,7 @@ from ops.emergency_rollback.emergency import EmergencyOptions, Emptied, run_emer
 from ops.emergency_rollback.losses import Losses
 from ops.rollback.command import BACKUPS
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
+from shared.counting import counted, word_for
 from shared.errors import UsageError
 from shared.settings import Settings
 from shared.stores import Stores
@@ -119,11 +120,12 @@ def emergency_rollback(
 def _losses(losses: Losses, stores: Stores) -> Iterator[str]:
     yield f'This empties the database "{losses.database}" on {stores.database.place} ({losses.bytes:,} bytes):'
     for table, count in losses.rows.items():
-        yield f"{count:>11,}  rows of {table}"
+        yield f"{count:>11,}  {word_for(count, 'row')} of {table}"
     if losses.has_runferry:
-        yield f"{losses.ledger:>11,}  outputs in runferry's ledger, with all else in its schema"
+        outputs = word_for(losses.ledger, "output")
+        yield f"{losses.ledger:>11,}  {outputs} in runferry's ledger, with all else in its schema"
     if losses.letters:
-        yield f"{losses.letters:>11,}  dead letters that are open"
+        yield f"{losses.letters:>11,}  {word_for(losses.letters, 'dead letter that is', 'dead letters that are')} open"
 
 
 def _json(done: Emptied) -> dict[str, Any]:
@@ -144,7 +146,8 @@ def _json(done: Emptied) -> dict[str, Any]:
 
 def _described(done: Emptied) -> Iterator[str]:
     stopped = done.stopped
-    yield f"The phase is files-only; {len(stopped.answers.acknowledged):,} live processes follow it."
+    following = counted(len(stopped.answers.acknowledged), "live process follows", "live processes follow")
+    yield f"The phase is files-only; {following} it."
     if stopped.answers.silent:
         yield f"NO ANSWER from {', '.join(process.name for process in stopped.answers.silent)}: stop them."
     if stopped.redis is not None:
@@ -156,13 +159,14 @@ def _described(done: Emptied) -> Iterator[str]:
         yield f"Kept {name}."
     if stopped.waiting:
         yield (
-            f"{stopped.waiting:,} messages stay in Redis, held: after `ops schema apply`, `ops resume` writes them; "
-            "or flush that Redis database."
+            f"{counted(stopped.waiting, 'message stays', 'messages stay')} in Redis, held: after `ops schema apply`, "
+            f"`ops resume` writes {word_for(stopped.waiting, 'it', 'them')}; or flush that Redis database."
         )
     if done.backup is not None:
         yield f"The way back from here: ops restore {done.backup.folder} --overwrite {done.losses.database}"
     path = done.file_path
     if path.fault is None:
-        yield f"The file path works: {path.documents:,} documents of {path.run_id} were read through the stage store."
+        read = counted(path.documents, f"document of {path.run_id} was", f"documents of {path.run_id} were")
+        yield f"The file path works: {read} read through the stage store."
     else:
         yield f"THE FILE PATH COULD NOT BE SHOWN TO WORK: {path.fault}"

@@ -13,6 +13,7 @@ from ops.dlq.database import with_database
 from ops.export.comparing import Standing
 from ops.export.exporting import Tally, survey, unknown_runs, write
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
+from shared.counting import counted, word_for
 from shared.errors import UsageError
 from shared.settings import Settings
 from shared.stores import Stores
@@ -73,8 +74,12 @@ def export(
 
 
 def _question(found: Tally, target: Path) -> str:
-    newer = f", {found.newer_on_disk:,} of them newer than the rows" if found.newer_on_disk else ""
-    return f"{found.standing[Standing.DIFFERS]:,} outputs in {target} differ from the rows{newer}. Replace them?"
+    differing = found.standing[Standing.DIFFERS]
+    newer = word_for(differing, "and is newer", f"{found.newer_on_disk:,} of them newer than the rows")
+    return (
+        f"{counted(differing, 'output')} in {target} {word_for(differing, 'differs', 'differ')} from the rows"
+        f"{f', {newer}' if found.newer_on_disk else ''}. Replace {word_for(differing, 'it', 'them')}?"
+    )
 
 
 def _json(tally: Tally, *, replaced: bool) -> dict[str, Any]:
@@ -91,10 +96,12 @@ def _json(tally: Tally, *, replaced: bool) -> dict[str, Any]:
 
 
 def _print(tally: Tally, target: Path, *, replaced: bool) -> None:
-    left = "" if replaced else f", {tally.standing[Standing.DIFFERS]:,} that differ were left as they are"
+    differing = tally.standing[Standing.DIFFERS]
+    kept = counted(differing, "that differs was left as it is", "that differ were left as they are")
+    left = "" if replaced else f", {kept}"
     click.echo(
-        f"{sum(tally.standing.values()):,} outputs of {len(tally.runs):,} runs in {target}: "
-        f"{tally.written:,} written, {tally.standing[Standing.SAME]:,} were there already{left}."
+        f"{counted(sum(tally.standing.values()), 'output')} of {counted(len(tally.runs), 'run')} in {target}: "
+        f"{tally.written:,} written, {counted(tally.standing[Standing.SAME], 'was', 'were')} there already{left}."
     )
     for one in tally.unexportable[:_MOST_SHOWN]:
         say(f"Stage {one.stage} of {one.run_id} could not be exported: {one.reason}")

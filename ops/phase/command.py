@@ -21,6 +21,7 @@ from ops.phase.facts import OnlyInRows, count_only_in_rows, read_standing
 from ops.phase.gates import Standing, check_neighbours, is_upwards, next_above, obstacles
 from shared.broker.client import make_client
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
+from shared.counting import counted, word_for
 from shared.errors import UsageError
 from shared.phase.change import PhaseChange, latest
 from shared.phase.history import history, in_force, lock, record
@@ -149,10 +150,12 @@ def _tell_only_in_rows(only: OnlyInRows, settings: Settings) -> None:
     if not only.looked:
         say(f"The root {settings.root} is not here, so it can't be told which outputs are only in rows.")
     if only.outputs:
+        example = word_for(only.runs, only.example, f"such as {only.example}")
+        outputs = f"{counted(only.outputs, 'output')} of {counted(only.runs, 'run')} ({example})"
         say(
-            f"{only.outputs:,} outputs of {only.runs:,} runs (such as {only.example}) are only in rows, or newer "
-            f"there: their files in {settings.root} are missing or old. To have them as files: "
-            f"ops export --all --to {settings.root}"
+            f"{outputs} {word_for(only.outputs, 'is', 'are')} only in rows, or newer there: "
+            f"{word_for(only.outputs, 'its', 'their')} files in {settings.root} are missing or old. "
+            f"To have {word_for(only.outputs, 'it', 'them')} as files: ops export --all --to {settings.root}"
         )
 
 
@@ -238,7 +241,7 @@ def _print(found: Mapping[str, Any]) -> None:
     if found["processes"] is None:
         click.echo(f"Redis can't say who follows it: {found['redis']}")
     else:
-        click.echo(f"{len(found['processes']):,} live processes follow it.")
+        click.echo(_following(len(found["processes"])))
         for process in found["processes"]:
             waiting = f", {process['outbox_entries']:,} in its outbox" if process["outbox_entries"] else ""
             click.echo(f"  {process['name']}: {process['phase']}{waiting}")
@@ -247,6 +250,10 @@ def _print(found: Mapping[str, Any]) -> None:
         forced = " (forced)" if change["forced"] else ""
         why = f": {change['why']}" if change["why"] else ""
         click.echo(f"  {at}  {change['phase']}{forced} by {change['who']}{why}")
+
+
+def _following(processes: int) -> str:
+    return f"{counted(processes, 'live process follows', 'live processes follow')} it."
 
 
 def _print_set(result: Mapping[str, Any]) -> None:
@@ -259,8 +266,9 @@ def _print_set(result: Mapping[str, Any]) -> None:
             "once it is back, `ops phase show` tells it."
         )
         return
-    click.echo(f"{len(result['acknowledged']):,} live processes follow it.")
+    click.echo(_following(len(result["acknowledged"])))
     for name in result["silent"]:
         say(f"No answer from {name}: it may still be in {result['before']}.")
     for name, entries in result["outboxes"].items():
-        say(f"{name} has {entries:,} outputs in its outbox; in files-only they stay there.")
+        stays = word_for(entries, "it stays", "they stay")
+        say(f"{name} has {counted(entries, 'output')} in its outbox; in files-only {stays} there.")

@@ -24,6 +24,7 @@ from ops.reconcile.tally import Tally
 from shared import queues
 from shared.broker.broker import RunferryBroker
 from shared.connection_errors import DATABASE_LOST
+from shared.counting import counted, word_for
 from shared.errors import RetryableError, RunferryError
 from shared.reconciling.slices import Answer
 from shared.settings import Settings
@@ -120,10 +121,12 @@ async def _unanswered(
         return "the workers have just answered"
     answered = records[0]["answered"]
     if depth.pending:
-        return f"{answered:,} of {slices:,} slices are answered"
+        return f"{answered:,} of {counted(slices, 'slice')} {word_for(answered, 'is', 'are')} answered"
+    unanswered = slices - answered
+    them = word_for(unanswered, "it", "them")
     await report.fail(
-        f"{slices - answered:,} of {slices:,} slices were never answered, and the queue is empty: "
-        "Redis lost them, or workers died of them."
+        f"{unanswered:,} of {counted(slices, 'slice')} {word_for(unanswered, 'was', 'were')} never answered, "
+        f"and the queue is empty: Redis lost {them}, or workers died of {them}."
     )
     return None
 

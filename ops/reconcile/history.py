@@ -18,6 +18,7 @@ from ops.reconcile.report import again, exit_status, text
 from ops.reconcile.tally import Tally
 from shared.broker.broker import make_broker
 from shared.command import DONE, print_json, print_lines, say
+from shared.counting import counted
 from shared.errors import QueueAway, UsageError
 from shared.settings import Settings
 from shared.stores import Stores
@@ -110,9 +111,9 @@ def _row(report: dict[str, Any]) -> Row:
     if scope.get("all"):
         words = "all runs"
     elif "sample" in scope:
-        words = f"a sample of {scope['sample']} runs"
+        words = f"a sample of {counted(scope['sample'], 'run')}"
     else:
-        words = f"{scope.get('runs', '?')} runs by id"
+        words = f"{counted(scope['runs'], 'run') if 'runs' in scope else '? runs'} by id"
     started = f"{report['started_at']:%Y-%m-%d %H:%M} UTC"
     verdict = _verdict(report)
     fields = (report["id"], started, words, report.get("outputs_on_disk", ""), verdict)
@@ -124,7 +125,8 @@ def _verdict(report: dict[str, Any]) -> str:
         return f"could not prove anything: {report['error']}"
     if report["finished_at"] is None:
         left = report.get("left")
-        return "not finished" if left is None else f"not finished; {left['slices']:,} slices were asked"
+        asked = "" if left is None else f"; {counted(left['slices'], 'slice was', 'slices were')} asked"
+        return f"not finished{asked}"
     counts = ", ".join(f"{count:,} {word}" for word, count in report.get("verdicts", {}).items())
     if not report["balanced"]:
         return f"NOT BALANCED: {counts}"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.command import say
+from shared.counting import counted
 
 _LINE_EVERY_S: Final = 5.0
 
@@ -60,8 +61,9 @@ class ReconcileProgress:
         elif now_s >= self._next_line_s:
             self._next_line_s = now_s + _LINE_EVERY_S
             left = f", {max(0, self._total - done) / rate:,.0f} s left" if self._total and rate else ""
-            of_total = "" if self._total is None else f" of {self._total:,}"
-            say(f"{self._word}: {done:,}{of_total} runs; {rate:,.0f} runs/s{left}")
+            so_far = "" if self._total is None else f"{done:,} of "
+            runs = counted(done if self._total is None else self._total, "run")
+            say(f"{self._word}: {so_far}{runs}; {rate:,.0f} runs/s{left}")
 
     def note(self, sentence: str) -> None:
         """Say something that matters now."""

@@ -26,6 +26,7 @@ from producers.spill import SpilledList
 from producers.worker_processes import WorkerProcesses
 from shared import queues
 from shared.broker.broker import RunferryBroker
+from shared.counting import counted, word_for
 from shared.errors import UsageError
 from shared.ids import RunId, Stage
 from shared.reconciling.verdicts import Standing, is_fault
@@ -105,7 +106,8 @@ class Proving:
                 return
             with closing(unsettled):
                 self._progress.note(
-                    f"{len(unsettled):,} outputs are still being written; looking again when they settled."
+                    f"{counted(len(unsettled), 'output is', 'outputs are')} still being written; looking again "
+                    f"when {word_for(len(unsettled), 'it', 'they')} settled."
                 )
                 await asyncio.sleep(self._options.settle_s)
                 await self._ask_again(unsettled)
@@ -128,7 +130,8 @@ class Proving:
                     self.repair_sent = repairer.outputs
             if repairer.outputs:
                 self._progress.note(
-                    f"Sent {repairer.outputs:,} outputs for repair; waiting until they are written."
+                    f"Sent {counted(repairer.outputs, 'output')} for repair; waiting until "
+                    f"{word_for(repairer.outputs, 'it is', 'they are')} written."
                 )
             await repairer.until_handled()
             for standing in self._options.repair:

@@ -22,6 +22,7 @@ from ops.reconcile.survey import message_of
 from producers.back_pressure import HighWater, Room, room
 from shared import queues
 from shared.broker.broker import RunferryBroker
+from shared.counting import counted
 from shared.settings import Settings
 
 _PORTIONS_AT_ONCE: Final = 20
@@ -52,8 +53,8 @@ class Published:
 
     def text(self) -> Iterator[str]:
         """Yield it for people."""
-        slices = f"{self.slices:,} {'slice' if self.slices == 1 else 'slices'}"
-        yield f"Listed {self.outputs:,} outputs of {self.runs:,} runs, and asked the workers in {slices}."
+        listed = f"{counted(self.outputs, 'output')} of {counted(self.runs, 'run')}"
+        yield f"Listed {listed}, and asked the workers in {counted(self.slices, 'slice')}."
         if not self.has_workers:
             yield f"No worker on the queue `{queues.RECONCILE}` is alive: start one with `worker`."
         yield f"Once they have answered, see report #{self.report_id} with: ops reconcile --report {self.report_id}"

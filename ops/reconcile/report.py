@@ -13,6 +13,7 @@ from ops.reconcile.options import ReconcileOptions
 from ops.reconcile.tally import Tally, named_in
 from producers.spill import SpilledList, write_document
 from shared.command import DIFFERENCE, DONE
+from shared.counting import counted, word_for
 from shared.printable import cropped, printable
 from shared.reconciling.slices import Named
 from shared.reconciling.verdicts import MEANINGS, Repair, Standing, Weight
@@ -106,11 +107,11 @@ def write_json(stream: BinaryIO, options: ReconcileOptions, tally: Tally, ending
 def text(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iterator[str]:
     """Yield the lines of the report for people."""
     rate = f", {tally.runs / ending.seconds:,.0f} runs/s" if ending.seconds > 0 else ""
-    yield f"Reconciled {options.root}: {tally.runs:,} runs in {ending.seconds:,.1f} s{rate}"
+    yield f"Reconciled {options.root}: {counted(tally.runs, 'run')} in {ending.seconds:,.1f} s{rate}"
     yield ""
-    yield f"{tally.listed:>11,}  outputs on disk"
+    yield f"{tally.listed:>11,}  {word_for(tally.listed, 'output')} on disk"
     for number, (word, count) in enumerate(_counted(tally)):
-        yield f"{'=' if number == 0 else '+':>3}{count:>8,}  {MEANINGS[word].words}"
+        yield f"{'=' if number == 0 else '+':>3}{count:>8,}  {MEANINGS[word].words_for(count)}"
     if tally.listed != tally.accounted:
         yield f"{'?':>3}{tally.listed - tally.accounted:>8,}  without a verdict: the sum does not hold"
     for weight, title in _SECTIONS:
@@ -137,7 +138,7 @@ def _section(weight: Weight, title: str, tally: Tally) -> Iterator[str]:
             shown += len(several)
             yield f"  {_line(several)}"
         if (more := tally.named_count(word) - shown) > 0:
-            yield f"  … and {more:,} more that are {word.value}; all of them: --json"
+            yield f"  … and {more:,} more that {word_for(more, 'is', 'are')} {word.value}; all of them: --json"
 
 
 def _in_order(items: SpilledList) -> Iterable[Named]:
@@ -154,7 +155,7 @@ def _what_is_told(named: Named) -> tuple[object, ...]:
 def _line(several: Sequence[Named]) -> str:
     named = several[0]
     stages = ", ".join(str(one.stage) for one in several if one.stage)
-    place = f"{named.run_id} stage{'s' if len(several) > 1 else ''} {stages}" if stages else named.run_id
+    place = f"{named.run_id} {word_for(len(several), 'stage')} {stages}" if stages else named.run_id
     letter = "" if named.letter_id is None else f" #{named.letter_id}"
     fields = ", ".join(named.fields[:_FIELDS_SHOWN]) + (" …" if len(named.fields) > _FIELDS_SHOWN else "")
     only = "only on disk" if named.only_on_disk else ""
@@ -164,7 +165,8 @@ def _line(several: Sequence[Named]) -> str:
 
 def _verdict(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iterator[str]:
     if ending.repair_sent:
-        yield f"{ending.repair_sent:,} outputs were sent for repair; {tally.repaired:,} of them are repaired."
+        sent = counted(ending.repair_sent, "output was", "outputs were")
+        yield f"{sent} sent for repair; {counted(tally.repaired, 'is', 'are')} repaired."
     if not tally.is_balanced:
         yield "NOT BALANCED: the outputs named above are neither in the rows, nor in flight, nor in a dead letter."
         yield from _ways_out(options, tally)
@@ -175,7 +177,8 @@ def _verdict(options: ReconcileOptions, tally: Tally, ending: Ending) -> Iterato
     elif is_final(options, tally, ending):
         yield "FINAL: PostgreSQL holds these outputs, nothing is in flight, and no dead letter is open."
         if allowed := tally.only_on_disk.total():
-            yield f"{allowed:,} outputs are only on disk; you allowed that: {', '.join(sorted(options.allow))}."
+            are = counted(allowed, "output is", "outputs are")
+            yield f"{are} only on disk; you allowed that: {', '.join(sorted(options.allow))}."
     else:
         yield "BALANCED, BUT NOT FINAL: the files must stay."
         yield from _what_stays(options, tally, ending)

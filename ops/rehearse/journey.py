@@ -19,6 +19,7 @@ from ops.rehearse.scratch import Scratch
 from ops.rehearse.trees import copy_runs, differing, read_outputs
 from ops.restore import databases
 from shared.connection_errors import DATABASE_ERRORS
+from shared.counting import counted
 from shared.database import connect
 from shared.errors import RunferryError
 from shared.printable import printable
@@ -81,7 +82,7 @@ class Journey:
         return True
 
     async def _take(self, name: str, take: Callable[[], Awaitable[str]]) -> bool:
-        self.progress.begin(name.capitalize(), unit="steps")
+        self.progress.begin(name.capitalize(), unit="step")
         started_s = time.monotonic()
         try:
             detail, passed = await take(), True
@@ -100,7 +101,7 @@ class Journey:
         copied = await asyncio.to_thread(copy_runs, self.root, self._copied, self.sample)
         if not copied:
             raise StepFailedError(f"There is no run in {self.root}.")
-        return f"{copied:,} runs of {self.root}"
+        return f"{counted(copied, 'run')} of {self.root}"
 
     async def _apply(self) -> str:
         await databases.create(self.administration, self.scratch.database)
@@ -120,8 +121,8 @@ class Journey:
         done = await self._run(_PRODUCER, "backfill", "--all", *_SETTLED, "--run-workers", self.workers, allowed=1)
         if not done["applied"]:
             raise StepFailedError(f"no output was applied: {done}")
-        dead = f", {done['dead_lettered']:,} dead letters" if done["dead_lettered"] else ""
-        return f"{done['applied']:,} outputs applied{dead}"
+        dead = f", {counted(done['dead_lettered'], 'dead letter')}" if done["dead_lettered"] else ""
+        return f"{counted(done['applied'], 'output')} applied{dead}"
 
     async def _reconcile(self) -> str:
         return await self._balanced(self.scratch.database)
@@ -134,7 +135,7 @@ class Journey:
             _OPS, "reconcile", "--all", *_SETTLED, "--run-workers", self.workers, database=database, allowed=1
         )
         counts = ", ".join(f"{count:,} {word}" for word, count in report["verdicts"].items())
-        found = f"{report['outputs_on_disk']:,} outputs on disk: {counts}"
+        found = f"{counted(report['outputs_on_disk'], 'output')} on disk: {counts}"
         if not report["balanced"]:
             raise StepFailedError("; ".join([f"not balanced: {found}", *map(_said, report["named"][:1])]))
         return found
@@ -144,33 +145,34 @@ class Journey:
         exported = await self._run(_OPS, "export", "--all", "--to", target)
         wrong = await asyncio.to_thread(self._differing, target)
         if wrong:
-            raise StepFailedError(f"{len(wrong):,} outputs came back otherwise: {', '.join(wrong[:_MOST_NAMED])}")
+            raise _otherwise(wrong)
         if not exported["written"]:
             raise StepFailedError("nothing was exported")
-        return f"{exported['written']:,} outputs, equal to their files"
+        return f"{counted(exported['written'], 'output, equal to its', 'outputs, equal to their')} files"
 
     async def _back_up(self) -> str:
         made = await self._run(_OPS, "backup", "--to", self.scratch.folder / "backups")
         self._backup = made["folder"]
         size = sum(part["bytes"] for part in made["parts"])
         rows = sum(table["rows"] for table in made["tables"])
-        return f"{rows:,} rows and {made['runs']['files']:,} files in {size:,} bytes"
+        return f"{counted(rows, 'row')} and {counted(made['runs']['files'], 'file')} in {size:,} bytes"
 
     async def _roll_back(self) -> str:
         done = await self._run(_OPS, "rollback", "--all-migrated", "--no-backup", "--yes")
         wrong = differences(self._before, await self._hashes())
         if wrong:
             raise StepFailedError(f"not as before the backfill: {'; '.join(map(str, wrong))}")
-        return f"{done['runs']:,} runs; the web app's tables are as they were before, to the byte"
+        return f"{counted(done['runs'], 'run')}; the web app's tables are as they were before, to the byte"
 
     async def _restore(self) -> str:
         files = self.scratch.folder / "restored"
         done = await self._run(_OPS, "restore", self._backup, "--into", self.scratch.restored, "--files-to", files)
         wrong = await asyncio.to_thread(self._differing, files)
         if wrong:
-            raise StepFailedError(f"{len(wrong):,} outputs came back otherwise: {', '.join(wrong[:_MOST_NAMED])}")
+            raise _otherwise(wrong)
         return (
-            f"{done['rows']:,} rows of {done['tables']} tables, every hash equal; {done['files']:,} files, equal"
+            f"{counted(done['rows'], 'row')} of {counted(done['tables'], 'table')}, every hash equal; "
+            f"{counted(done['files'], 'file')}, equal"
         )
 
     @property
@@ -192,6 +194,12 @@ class Journey:
 
     async def _connect(self, database: str) -> asyncpg.Connection:
         return await connect(self.scratch.address(self.stores, database), self.settings)
+
+
+def _otherwise(wrong: list[str]) -> StepFailedError:
+    return StepFailedError(
+        f"{counted(len(wrong), 'output')} came back otherwise: {', '.join(wrong[:_MOST_NAMED])}"
+    )
 
 
 def _said(named: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from ops.rehearse.queries import QUERIES
 from ops.rehearse.scratch import Scratch, clear, scratch_for
 from ops.restore import databases
 from shared.connection_errors import DATABASE_LOST, explain_database
+from shared.counting import counted
 from shared.database import connect
 from shared.errors import UsageError
 from shared.run_folders.scanner import opened_root
@@ -60,7 +61,9 @@ async def run_rehearsal(options: RehearseOptions, settings: Settings, progress: 
         async with databases.administration(stores.database, settings) as administration:
             cleared = await clear(administration, scratch, settings, stores.redis_url)
             if cleared:
-                progress.note(f"Cleared away {cleared} scratch databases of a rehearsal that was killed.")
+                progress.note(
+                    f"Cleared away {counted(cleared, 'scratch database')} of a rehearsal that was killed."
+                )
             rehearsal_id = await _begin(live, scratch, keeps=about["keeps"])
             journey = Journey(
                 scratch,

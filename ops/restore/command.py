@@ -11,6 +11,7 @@ import click
 from ops.backup.progress import StepProgress
 from ops.restore.restore import Restored, RestoreOptions, restore_backup
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, store_options
+from shared.counting import counted
 from shared.errors import UsageError
 from shared.settings import Settings
 
@@ -94,7 +95,7 @@ def _described(restored: Restored) -> list[str]:
     manifest = restored.manifest
     lines = [
         f'The database "{restored.database}" holds the backup of {manifest.made_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} '
-        f"UTC: {manifest.rows:,} rows of {len(manifest.tables)} tables."
+        f"UTC: {counted(manifest.rows, 'row')} of {counted(len(manifest.tables), 'table')}."
     ]
     if restored.differences:
         lines.append("NOT EQUAL to what was backed up:")
@@ -106,10 +107,16 @@ def _described(restored: Restored) -> list[str]:
     if restored.aside is not None:
         lines.append(f'What was there before is now the database "{restored.aside}"; drop it when you are sure.')
     if restored.files is not None:
-        lines.append(f"{restored.files:,} files of run folders were extracted.")
+        lines.append(
+            f"{counted(restored.files, 'file of run folders was', 'files of run folders were')} extracted."
+        )
     if restored.outbox_files is not None:
-        lines.append(f"{restored.outbox_files:,} files of the outbox were extracted.")
+        lines.append(
+            f"{counted(restored.outbox_files, 'file of the outbox was', 'files of the outbox were')} extracted."
+        )
     if restored.unplaced is not None:
-        lines.append(f"THEY ARE STILL IN A HIDDEN FOLDER IN IT ({restored.unplaced}): move them out yourself.")
+        lines.append(
+            f"WHAT WAS EXTRACTED IS STILL IN A HIDDEN FOLDER IN IT ({restored.unplaced}): move it out yourself."
+        )
     lines.append("What came since the backup: ops reconcile --all, and with --repair it is sent again.")
     return lines

@@ -96,7 +96,7 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
 
 
 def _verified(source: Path, progress: StepProgress) -> Manifest:
-    progress.begin(f"Verifying {source}", unit="bytes")
+    progress.begin(f"Verifying {source}", unit="byte")
     done = 0
 
     def took(size: int) -> None:
@@ -205,7 +205,7 @@ async def _fill(
         "pg_restore", int(dumped_by.split(".")[0]), f"The backup was made by pg_dump {dumped_by}", address
     )
     rights = () if options.with_rights else ("--no-owner", "--no-privileges")
-    progress.begin(f'Restoring into the database "{target.filled}"', unit="rows", total=manifest.rows)
+    progress.begin(f'Restoring into the database "{target.filled}"', unit="row", total=manifest.rows)
     # One transaction: a restore that is killed leaves the database empty.
     arguments = ["--single-transaction", "--exit-on-error", "--no-password", *rights]
     await run_program(
@@ -214,7 +214,7 @@ async def _fill(
         libpq_address(address, settings),
         lambda: progress.update(0),
     )
-    progress.begin("Comparing the hashes of the tables", unit="rows", total=manifest.rows)
+    progress.begin("Comparing the hashes of the tables", unit="row", total=manifest.rows)
     done = 0
 
     def took(rows: int) -> None:
@@ -287,7 +287,7 @@ async def _extracted(options: RestoreOptions, progress: StepProgress) -> AsyncIt
             if folder is None:
                 made.append(None)
                 continue
-            progress.begin(f"{word} to {folder}", unit="files")
+            progress.begin(f"{word} to {folder}", unit="file")
             made.append(await asyncio.to_thread(Extraction, options.source / part, folder, took))
         yield made
     except BaseException:

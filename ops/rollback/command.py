@@ -15,6 +15,7 @@ from ops.backup.progress import StepProgress
 from ops.dlq.asking import confirmed
 from ops.rollback.rollback import RollbackOptions, RolledBack, run_rollback
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, store_options
+from shared.counting import counted, word_for
 from shared.errors import UsageError
 from shared.printable import printable
 from shared.settings import Settings
@@ -110,26 +111,39 @@ def rollback(
 def _described(done: RolledBack, *, dry_run: bool) -> Iterator[str]:
     tally = done.tally
     would = "would be " if dry_run else ""
-    yield f"{tally.runs:,} runs {would or 'were '}rolled back in {done.seconds:,.1f} s:"
-    yield f"{tally.runs_deleted:>11,}  runs {would}deleted"
-    yield f"{tally.runs_restored:>11,}  runs {would}put back as they were"
-    yield f"{tally.runs_kept:>11,}  runs {would}kept"
+    were = would or word_for(tally.runs, "was ", "were ")
+    yield f"{counted(tally.runs, 'run')} {were}rolled back in {done.seconds:,.1f} s:"
+    yield f"{tally.runs_deleted:>11,}  {word_for(tally.runs_deleted, 'run')} {would}deleted"
+    yield _put_back(tally.runs_restored, "run", "runs", would)
+    yield f"{tally.runs_kept:>11,}  {word_for(tally.runs_kept, 'run')} {would}kept"
     for table, count in sorted(tally.rows_deleted.items()):
-        yield f"{count:>11,}  rows of {table} {would}deleted"
+        yield f"{count:>11,}  {word_for(count, 'row')} of {table} {would}deleted"
     for table, count in sorted(tally.rows_restored.items()):
-        yield f"{count:>11,}  rows of {table} {would}put back as they were"
+        yield _put_back(count, f"row of {table}", f"rows of {table}", would)
     if tally.existed:
-        yield f"{tally.existed:>11,}  rows that were there before runferry, untouched"
+        there = word_for(tally.existed, "row that was", "rows that were")
+        yield f"{tally.existed:>11,}  {there} there before runferry, untouched"
     if tally.user_removed:
         yield f"{1:>11,}  user {would}deleted: migration-user, whom nothing needs any more"
     yield from _named("Kept", [str(kept) for kept in tally.kept])
     yield from _named("LEFT AS THEY ARE", [f"{run_id}: {why}" for run_id, why in tally.skipped])
     if tally.deleted_in_web_app:
-        yield f"{tally.deleted_in_web_app:,} runs were deleted in the web app before; runferry goes on knowing that."
+        deleted = counted(tally.deleted_in_web_app, "run was", "runs were")
+        yield f"{deleted} deleted in the web app before; runferry goes on knowing that."
     if done.left_alone:
-        yield f"{done.left_alone:,} runs have outputs of a live pipeline and were left alone (--include-pipeline)."
+        alone = counted(
+            done.left_alone,
+            "run has outputs of a live pipeline and was",
+            "runs have outputs of a live pipeline and were",
+        )
+        yield f"{alone} left alone (--include-pipeline)."
     if done.backup is not None:
         yield f"The backup that was made first: {done.backup.folder}"
+
+
+def _put_back(count: int, one: str, many: str, would: str) -> str:
+    words = word_for(count, f"{one} {would}put back as it was", f"{many} {would}put back as they were")
+    return f"{count:>11,}  {words}"
 
 
 def _named(title: str, lines: list[str]) -> Iterator[str]:

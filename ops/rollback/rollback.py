@@ -132,7 +132,7 @@ async def _roll_back_all(
 ) -> None:
     tally = done.tally
     references = await read_references(connection)
-    progress.begin("Looking at runs" if options.dry_run else "Rolling back", unit="runs", total=len(run_ids))
+    progress.begin("Looking at runs" if options.dry_run else "Rolling back", unit="run", total=len(run_ids))
     owned = 0  # runs of the migration user that go
     for number, run_id in enumerate(run_ids, 1):
         if await asyncio.to_thread(broker.in_flight, run_id):

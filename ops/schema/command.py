@@ -19,6 +19,7 @@ from ops.schema.roles import ROLES, grant_roles, roles_script
 from ops.schema.status import read_status
 from ops.schema.verification import verify
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
+from shared.counting import counted
 from shared.database import connect
 from shared.database_url import DatabaseAddress
 from shared.errors import UsageError
@@ -123,8 +124,8 @@ def verify_command(settings: Settings, *, as_json: bool) -> int:
     else:
         for name, difference in found.differences:
             click.echo(f"{name}.{difference}")
-        count = len(found.differences)
-        say(f'{count} difference{"s" * (count > 1)} in the database "{found.database}"; see ops schema status.')
+        differences = counted(len(found.differences), "difference")
+        say(f'{differences} in the database "{found.database}"; see ops schema status.')
     return DONE if found.equal else DIFFERENCE
 
 

@@ -16,6 +16,7 @@ from ops.schema.queries import QUERIES
 from ops.schema.refusals import explained_refusals
 from ops.schema.state import PRISMA_BOOKKEEPING, State, read_state
 from ops.schema.steps import refuse_newer
+from shared.counting import counted
 from shared.errors import SchemaError
 from shared.schema_version import WEB_APP_TABLES
 
@@ -46,9 +47,11 @@ class Reverted:
 
 def describe_open(letters: int) -> str:
     """Return the clause that says what open dead letters mean."""
-    if letters == 1:
-        return "1 dead letter is open, and this database holds its only copy"
-    return f"{letters} dead letters are open, and this database holds their only copies"
+    return counted(
+        letters,
+        "dead letter is open, and this database holds its only copy",
+        "dead letters are open, and this database holds their only copies",
+    )
 
 
 async def losses(connection: asyncpg.Connection) -> Losses:

@@ -14,6 +14,7 @@ from ops.schema.migrations import numbered_migrations, prisma_migrations
 from ops.schema.refusals import explained_refusals
 from ops.schema.state import State, read_state
 from ops.schema.steps import DeployPrismaMigration, RunNumberedMigration, SettleKeys, Step, next_step
+from shared.counting import counted
 from shared.errors import SchemaError
 from shared.schema_version import REQUIRED_VERSION, WEB_APP_TABLES
 
@@ -80,7 +81,7 @@ class Status:
         if state.prisma_rows is not None:
             unfinished = [row.name for row in state.prisma_rows if not row.finished]
             stuck = f", not finished: {', '.join(unfinished)}" if unfinished else ""
-            lines.append(f"    Prisma's bookkeeping: {len(state.prisma_rows)} migrations{stuck}")
+            lines.append(f"    Prisma's bookkeeping: {counted(len(state.prisma_rows), 'migration')}{stuck}")
         for table, columns in state.missing_keys:
             lines.append(f"    missing: the unique key of {table} ({', '.join(columns)})")
         if self.duplicates:

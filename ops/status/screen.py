@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ops.status.overview import Aged, Database, Overview, Queue, Report
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.counting import counted, word_for
 from shared.printable import printable
 from shared.reconciling.verdicts import Standing, is_fault
 
@@ -89,7 +90,10 @@ def _proof(report: Report | None) -> list[tuple[str, RenderableType]]:
     )
     counts = _Items([Text(f"{count:,} {name}", style=_style(name)) for name, count in report.verdicts.items()])
     return [
-        ("Proof", word + Text(f" {_ago(report.age)}: {report.outputs_on_disk:,} outputs of {what}", style="")),
+        (
+            "Proof",
+            word + Text(f" {_ago(report.age)}: {counted(report.outputs_on_disk, 'output')} of {what}", style=""),
+        ),
         ("", _bar(report.verdicts)),
         ("", counts),
     ]
@@ -195,7 +199,7 @@ def _letters(database: Database) -> tuple[str, RenderableType]:
 
 
 def _rows(database: Database) -> tuple[str, RenderableType]:
-    counts = {**database.rows, "outputs in the ledger": database.ledger}
+    counts = {**database.rows, f"{word_for(database.ledger, 'output')} in the ledger": database.ledger}
     return "Rows", _Items([Text(f"{count:,} {what}") for what, count in counts.items()])
 
 

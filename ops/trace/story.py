@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from shared.counting import counted
 from shared.run_folders.scanned import ScannedRun
 
 #: As the reconciler takes it: the web app's times have whole milliseconds.
@@ -68,7 +69,7 @@ def _on_disk(run: ScannedRun | None) -> Iterator[Event]:
     for output in run.outputs:
         size = sum(len(document.content) for document in output.documents)
         names = ", ".join(document.name for document in output.documents)
-        yield Event(output.produced_at, "on disk", f"{names} ({size:,} bytes)", output.stage.value)
+        yield Event(output.produced_at, "on disk", f"{names} ({counted(size, 'byte')})", output.stage.value)
 
 
 def _deliveries(deliveries: Iterable[Mapping[str, Any]]) -> Iterator[Event]:

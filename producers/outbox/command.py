@@ -15,6 +15,7 @@ from producers.live_queue import LiveQueue
 from producers.outbox.flusher import Flusher, Round
 from producers.outbox.outbox import Outbox
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
+from shared.counting import counted, word_for
 from shared.durations import Duration
 from shared.errors import UsageError
 from shared.metrics.textfile import textfile_option, write_textfile
@@ -61,8 +62,9 @@ def status(settings: Settings, *, as_json: bool) -> int:
     else:
         age = datetime.now(UTC) - usage.oldest.produced_at
         click.echo(
-            f"{usage.entries:,} outputs wait in {folder}: {usage.bytes:,} of at most {settings.outbox_max_bytes:,} "
-            f"bytes, the oldest for {_rounded(age)}. Each leaves once PostgreSQL has a durable end for it."
+            f"{counted(usage.entries, 'output waits', 'outputs wait')} in {folder}: {usage.bytes:,} of at most "
+            f"{settings.outbox_max_bytes:,} bytes, {word_for(usage.entries, '', 'the oldest ')}for {_rounded(age)}. "
+            f"{word_for(usage.entries, 'It', 'Each')} leaves once PostgreSQL has a durable end for it."
         )
     return DIFFERENCE if usage.entries else DONE
 
@@ -125,7 +127,9 @@ def _show(box: Outbox, done: Round, phase: Phase, *, removed: int, published: in
     if as_json:
         print_json(result | {"damaged": done.damaged, "troubles": list(dict.fromkeys(done.troubles))})
     else:
-        click.echo(f"{published:,} sent, {removed:,} have their end in PostgreSQL, {left:,} left.")
+        click.echo(
+            f"{published:,} sent, {counted(removed, 'has its', 'have their')} end in PostgreSQL, {left:,} left."
+        )
     if left and not as_json:
         if phase is Phase.FILES_ONLY:
             say("The phase is files-only: nothing is sent. Raise it with: ops phase set dual-write")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from producers.outbox.flusher import Flusher, Round
+from shared.counting import counted
 
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
@@ -72,9 +73,10 @@ class Keeper:
 
     def _tell(self, done: Round) -> None:
         trouble = done.troubles[0] if done.troubles else ""
+        waiting = counted(done.waiting, "output waits", "outputs wait")
         if trouble != self._trouble:
             if trouble:
-                log.warning("%d outputs wait in the outbox: %s", done.waiting, trouble)
+                log.warning("%s in the outbox: %s", waiting, trouble)
             elif self._trouble:
-                log.info("the outbox empties; %d outputs wait", done.waiting)
+                log.info("the outbox empties; %s", waiting)
             self._trouble = trouble

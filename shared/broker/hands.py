@@ -11,6 +11,7 @@ import redis
 
 from shared.broker.scripts import Scripts, as_text
 from shared.broker.tickets import Operation, Ticket
+from shared.counting import counted
 
 _logger = logging.getLogger(__name__)
 
@@ -71,4 +72,4 @@ class Hands:
             _logger.warning("Can't take leave of Redis; another worker will take over: %s", error)
         else:
             if returned:
-                _logger.info("Gave %d messages back to their queues", returned)
+                _logger.info("Gave %s back to the queues", counted(returned, "message"))

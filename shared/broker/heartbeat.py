@@ -16,6 +16,7 @@ import redis
 
 from shared.broker.registry import EXPIRY_MS, WorkerInfo
 from shared.broker.scripts import Scripts
+from shared.counting import counted
 
 _logger = logging.getLogger(__name__)
 
@@ -70,11 +71,14 @@ class Heartbeat:
             "beat", self._worker_id, int(self._timeout_s * 1000), int(may_judge), announcement, EXPIRY_MS
         )
         if self._missed:
-            _logger.warning("Redis hears this worker again, after %d missed heartbeats", self._missed)
+            _logger.warning("Redis hears this worker again, after %s", counted(self._missed, "missed heartbeat"))
             self._missed = 0
         for dead, queue, count in zip(reply[0::3], reply[1::3], reply[2::3], strict=True):
             _logger.warning(
-                "Took over %d messages of queue %s from the dead worker %s", count, queue.decode(), dead.decode()
+                "Took over %s of queue %s from the dead worker %s",
+                counted(count, "message"),
+                queue.decode(),
+                dead.decode(),
             )
 
     def _announcement(self) -> bytes:

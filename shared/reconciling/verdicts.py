@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final
 
+from shared.counting import word_for
+
 
 class Standing(StrEnum):
     """Where an output on disk stands; the word is what scripts rely on."""
@@ -55,21 +57,42 @@ class Meaning:
     weight: Weight
     repair: Repair
     words: str
+    #: The words for a single output, where those for several don't fit.
+    words_of_one: str | None = None
+
+    def words_for(self, count: int) -> str:
+        """Return the words for so many outputs."""
+        return word_for(count, self.words_of_one or self.words, self.words)
 
 
 MEANINGS: Final[Mapping[Standing, Meaning]] = {
-    Standing.MATCH: Meaning(Weight.ACCOUNTED, Repair.NEVER, "match their rows, field by field"),
-    Standing.EDITED: Meaning(Weight.ACCOUNTED, Repair.NAMED, "edited in the web app since they were written"),
+    Standing.MATCH: Meaning(
+        Weight.ACCOUNTED,
+        Repair.NEVER,
+        "match their rows, field by field",
+        "matches its rows, field by field",
+    ),
+    Standing.EDITED: Meaning(
+        Weight.ACCOUNTED,
+        Repair.NAMED,
+        "edited in the web app since they were written",
+        "edited in the web app since it was written",
+    ),
     Standing.SUPERSEDED: Meaning(Weight.ACCOUNTED, Repair.NEVER, "superseded: the rows hold a later output"),
     Standing.MENDED: Meaning(Weight.ACCOUNTED, Repair.NEVER, "mended: a mended copy is in the rows"),
     Standing.DISCARDED: Meaning(Weight.ACCOUNTED, Repair.NEVER, "discarded by a person"),
-    Standing.DELETED: Meaning(Weight.ACCOUNTED, Repair.NAMED, "of runs that were deleted in the web app"),
+    Standing.DELETED: Meaning(
+        Weight.ACCOUNTED,
+        Repair.NAMED,
+        "of runs that were deleted in the web app",
+        "of a run that was deleted in the web app",
+    ),
     Standing.IN_FLIGHT: Meaning(Weight.WAITING, Repair.NEVER, "in flight"),
     Standing.DEAD_LETTERED: Meaning(Weight.WAITING, Repair.NEVER, "dead-lettered, each with its reason"),
     Standing.MISSING: Meaning(Weight.FAULT, Repair.ALWAYS, "missing from the rows"),
     Standing.STALE: Meaning(Weight.FAULT, Repair.ALWAYS, "stale: the file is newer than its rows"),
     Standing.MALFORMED: Meaning(Weight.FAULT, Repair.ALWAYS, "malformed, without a dead letter"),
-    Standing.DIFFERS: Meaning(Weight.FAULT, Repair.NAMED, "differ from their rows"),
+    Standing.DIFFERS: Meaning(Weight.FAULT, Repair.NAMED, "differ from their rows", "differs from its rows"),
     Standing.CONFLICT: Meaning(
         Weight.FAULT, Repair.NAMED, "in conflict with rows that a backfill may not overwrite"
     ),

@@ -129,7 +129,7 @@ def _held(site: Site) -> None:
             _a_stranger,
             "other clients",
             "warning",
-            "1 other Dramatiq clients use this namespace, or did: workers that were",
+            "1 other Dramatiq client uses this namespace, or did: a worker that was killed",
         ),
         (_held, "queue live", "warning", "a release"),
     ],

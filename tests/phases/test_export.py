@@ -113,8 +113,8 @@ def test_over_an_existing_tree_only_what_differs_is_written_and_it_asks(backfill
     untouched = {path: path.stat().st_ino for path in target.rglob("*.md") if path.parent != victim.parent}
     refused = export(backfilled, "--all", "--to", target)
     assert refused.exit_code == 2
-    assert "1 outputs" in refused.output
-    assert "1 of them newer than the rows" in refused.output
+    assert "1 output in" in refused.output
+    assert "differs from the rows, and is newer. Replace it?" in refused.output
     assert "--yes" in refused.output
     assert victim.read_text() == "changed"
     done = export(backfilled, "--all", "--to", target, "--yes", "--json")

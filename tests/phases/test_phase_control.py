@@ -240,7 +240,7 @@ def test_going_down_says_what_is_only_in_rows(site: Site, stores: Any, ops: Ops)
     until(lambda: store.phase is Phase.DB_ONLY, "the phase", 5)
     assert store.write("run-1", 2, {"a.md": "# A"}).committed(60) == "committed"
     down = ops("set", "dual-write")
-    assert "1 outputs of 1 runs (such as run-1) are only in rows" in down.output
+    assert "1 output of 1 run (run-1) is only in rows" in down.output
     assert f"ops export --all --to {site.settings.root}" in down.output
     assert down.exit_code == 0
     until(lambda: store.phase is Phase.DUAL_WRITE, "the phase", 5)

@@ -155,7 +155,7 @@ def test_runs_that_were_deleted_in_the_web_app_are_no_missing_ones_and_prove_not
         proof.execute("""DELETE FROM "Run" WHERE id = 'run-001'""")
         points = {one["name"]: one for one in proof.invoke(checklist, "--json").json["points"]}
     assert points["all_runs_migrated"]["state"] == "passed"
-    assert "All 2 runs are there, 1 were deleted in the web app" in points["all_runs_migrated"]["detail"]
+    assert "All 2 runs are there, 1 was deleted in the web app" in points["all_runs_migrated"]["detail"]
     assert points["random_runs_equal"]["state"] == "failed"
 
 

@@ -29,7 +29,7 @@ def test_an_older_file_that_no_row_holds_is_refused_until_it_is_allowed_by_name(
     assert "run-000 stage 3: superseded: only on disk" in text
     assert "ops backup --to DIR" in text
     assert "--final --allow superseded" in text
-    assert "1 outputs are only on disk; you allowed that: superseded" in migrated.report(
+    assert "1 output is only on disk; you allowed that: superseded" in migrated.report(
         "--final", "--allow", "superseded"
     )
 

@@ -21,6 +21,7 @@ from shared.comparing import (
     equal_enough_to_adopt,
     row_sha256,
 )
+from shared.counting import counted
 from shared.dead_letters.letter import LetterState
 from shared.documents import Document, Sha256
 from shared.errors import Malformed
@@ -298,7 +299,7 @@ def _name(key: RowKey) -> str:
 
 
 def _lacking(names: tuple[str, ...]) -> str:
-    return "" if not names else f"{len(names)} {'row is' if len(names) == 1 else 'rows are'} not there."
+    return "" if not names else f"{counted(len(names), 'row is', 'rows are')} not there."
 
 
 def _describe(found: Iterable[Difference]) -> tuple[tuple[str, ...], str]:
