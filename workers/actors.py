@@ -11,9 +11,11 @@ from dramatiq.middleware import CurrentMessage
 
 from shared import queues
 from shared.broker.broker import RunferryBroker
-from shared.broker.bundle import Bundling
+from shared.broker.bundle import Bundle, Bundling
 from shared.broker.delivery import Delivery
 from shared.broker.options import ATTEMPTS, FIRST_FAILED_AT
+from shared.errors import Malformed
+from shared.reasons import Reason
 from workers.carrier import Carrier
 from workers.reconciling.reconciler import Reconciler
 
@@ -62,6 +64,8 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
         priority=_BACKFILL_PRIORITY,
     )
     def write_backfill_together(*, deliveries: Sequence[Delivery]) -> None:
+        if not isinstance(CurrentMessage.get_current_message(), Bundle):
+            raise Malformed(Reason.MESSAGE, f"Nobody may send messages for the actor {_WRITE_BACKFILL_TOGETHER}.")
         carrier.carry_together(deliveries, queues.BACKFILL)
 
     broker.bundled[queues.BACKFILL] = Bundling(queues.WRITE_BACKFILL, _WRITE_BACKFILL_TOGETHER, BUNDLED_MESSAGES)

@@ -16,7 +16,7 @@ from shared.counting import counted
 from shared.dead_letters.evidence import evidence_of
 from shared.dead_letters.fingerprint import fingerprint
 from shared.dead_letters.storable import storable_label
-from shared.errors import Malformed
+from shared.errors import FatalError, Malformed
 from shared.reasons import Reason
 from shared.settings import Settings
 from shared.verdicts import Verdict
@@ -54,7 +54,8 @@ class Carrier:
         """Carry one message to its end; `attempts` counts this one, `first_failed_at` is when an earlier one failed.
 
         Returning means: its rows, or the dead letters of its bad outputs, are committed. Raises HandBack where the
-        message must wait in the queue, and whatever failed where it shall be tried again.
+        message must wait in the queue, FatalError where only its bytes can be kept, and whatever failed where it shall
+        be tried again.
         """
         consignment = Consignment(storable_label(message_id), queue, attempts, self._now(), first_failed_at)
         waited = 0
@@ -63,7 +64,7 @@ class Carrier:
                 verdicts = self._attempt(wire, consignment)
             except (Stopping, CancelledError):
                 raise HandBack from None
-            except HandBack:
+            except (HandBack, FatalError):
                 raise
             except Exception as error:
                 kind = type(error).__qualname__

@@ -86,7 +86,9 @@ class NewerVersion(Exception):  # noqa: N818 - an expected outcome of a rolling 
 
 
 def take_in(wire: Mapping[str, Any], consignment: Consignment, *, max_output_bytes: int) -> Intake | Undeliverable:
-    """Return the message judged; raises NewerVersion, and nothing else."""
+    """Return the message judged; raises NewerVersion, and Malformed where only its bytes can be kept."""
+    if not isinstance(wire, Mapping):
+        raise Malformed(Reason.MESSAGE, f"The message is no object but of type {type(wire).__name__}.")
     version = wire.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise NewerVersion(version)
@@ -190,10 +192,18 @@ def _applicant(
 
 
 def whole_message(wire: Mapping[str, Any], consignment: Consignment, evidence: Evidence) -> Undeliverable:
-    """Return the whole message as one dead letter: of it as it came, no single output can be told."""
+    """Return the whole message as one dead letter: of it as it came, no single output can be told.
+
+    Raises Malformed where it can't be written again: whoever has its bytes has to keep them.
+    """
     run_id = _text(wire.get("run_id"))
+    try:
+        payload = orjson.dumps(wire, default=str)
+    except TypeError as error:
+        # Lone surrogates, integers beyond 64 bits, nesting deeper than it writes.
+        raise Malformed(Reason(evidence.reason), evidence.sentence) from error
     letter = letter_of_bytes(
-        orjson.dumps(wire, default=str),
+        payload,
         evidence,
         delivery_of(None, consignment),
         run_id=run_id,
@@ -223,7 +233,10 @@ def _without_run(
         delivery = delivery_of(message, consignment)
         letters = tuple(letter_of_output(body, message, evidence, delivery) for body in message.outputs)
         return Undeliverable(letters, message.run_id, message.batch_id, consignment, message)
-    payload = message.model_dump_json().encode()
+    try:
+        payload = message.model_dump_json().encode()
+    except ValueError:
+        raise malformed from None
     letter = letter_of_bytes(payload, evidence, delivery_of(None, consignment), run_id=message.run_id)
     return Undeliverable((letter,), message.run_id, "", consignment, None)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 
+from shared.formats.text import is_storable
 from shared.ids import RunId, Stage
 from shared.verdicts import Verdict
 from workers.committing import commit_plan
@@ -91,7 +92,8 @@ async def _owners(
     }
     if not named:
         return {}
-    found = await _read_users(connection, named)
+    # What can't be stored is nobody's id, and may not even be asked for.
+    found = await _read_users(connection, set(filter(is_storable, named)))
     if MIGRATION_USER in named and MIGRATION_USER not in found:
         await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, _MIGRATION_EMAIL)
         found |= await _read_users(connection, {MIGRATION_USER})
