@@ -41,7 +41,7 @@ class QueueConsumer(Consumer):
     """Hands the messages of one queue to Dramatiq's worker. Losing Redis only makes it wait.
 
     It holds `prefetch` messages, each for a thread. With `bundling` it holds as many as go into one bundle, which is
-    for one thread; what does not go into one is handed out while fewer than `prefetch` are out alone.
+    for one thread, and keeps `prefetch` threads busy at most.
     """
 
     def __init__(
@@ -58,16 +58,20 @@ class QueueConsumer(Consumer):
         self.broker = broker
         self._hands = hands
         self._consumption = consumption
-        self._most_alone = prefetch
+        self._most_out = prefetch
+        # What waits alone may wait for others to pass: a bundle finds a thread even then.
+        self._most_alone = prefetch if bundling is None else max(1, prefetch - 1)
         self._most_held = prefetch if bundling is None else bundling.most
         self._timeout_s = timeout_ms / 1000
         self._holding = consumption.holding(queue_name)
         self._arrived = consumption.wakeups.event(queue_name)
         self._fetched: deque[Fetched] = deque()
         self._bundling = bundling
-        #: What is to be handed out by itself, and what was and is not settled.
         self._to_go_alone: deque[Delivery] = deque()
-        self._alone: set[str] = set()
+        #: What was handed out and has not come back: messages by their ids in Redis, bundles by their own.
+        self._out_alone: set[str] = set()
+        self._out_together: set[str] = set()
+        self._closed = False
         self._may_have_strays = True
         self._pause_s = 0.0
 
@@ -77,8 +81,11 @@ class QueueConsumer(Consumer):
         return len(self._holding)
 
     def __next__(self) -> MessageProxy | None:
-        if self._to_go_alone:
+        if self._to_go_alone and self._may_hand_out_one():
             return self._next_alone()
+        if self._out >= self._most_out:
+            self._wait()
+            return None
         if not self._fetched:
             self._fetch()
         together: list[Delivery] = []
@@ -91,9 +98,11 @@ class QueueConsumer(Consumer):
                 break
             together.append(delivery)
         if self._bundling is not None and len(together) > 1:
-            return Bundle(self.queue_name, self._bundling.together, together)
+            bundle = Bundle(self.queue_name, self._bundling.together, together)
+            self._out_together.add(bundle.message_id)
+            return bundle
         self._to_go_alone.extendleft(together)
-        return self._next_alone() if self._to_go_alone else None
+        return self._next_alone() if self._to_go_alone and self._may_hand_out_one() else None
 
     def ack(self, message: MessageProxy) -> None:
         """Forget a message that is done, or give it back where its actor or the middleware said so.
@@ -125,9 +134,11 @@ class QueueConsumer(Consumer):
             deliveries = message.deliveries if isinstance(message, Bundle) else [message]
             for delivery in reversed(deliveries):
                 self._settle(Operation.FRONT, ticket_of(delivery))
+            self._out_together.discard(message.message_id)
 
     def close(self) -> None:
-        """Give back what was fetched and not handed out."""
+        """Give back what was fetched and not handed out, and from now on what a bundle did not finish."""
+        self._closed = True
         while self._fetched:
             self._settle(Operation.FRONT, Ticket(self._fetched.pop().redis_message_id))
         while self._to_go_alone:
@@ -141,26 +152,33 @@ class QueueConsumer(Consumer):
                 self.ack(delivery)
             else:
                 unfinished.append(delivery)
-        if bundle.go_back is not None or self._consumption.stopping:
+        if bundle.go_back is not None or self._closed or self._consumption.stopping:
             self.requeue(unfinished)
-        elif unfinished:
+        else:
             self._to_go_alone.extend(unfinished)
-            self._arrived.set()
+        self._out_together.discard(bundle.message_id)
+        self._arrived.set()
 
-    def _next_alone(self) -> Delivery | None:
-        if len(self._alone) >= self._most_alone:
-            self._arrived.wait(self._timeout_s)
-            self._arrived.clear()
-            return None
+    @property
+    def _out(self) -> int:
+        return len(self._out_alone) + len(self._out_together)
+
+    def _may_hand_out_one(self) -> bool:
+        return len(self._out_alone) < self._most_alone and self._out < self._most_out
+
+    def _next_alone(self) -> Delivery:
         delivery = self._to_go_alone.popleft()
-        self._alone.add(delivery.redis_message_id)
+        self._out_alone.add(delivery.redis_message_id)
         return delivery
+
+    def _wait(self) -> None:
+        self._arrived.wait(_STOPPING_WAIT_S if self._consumption.stopping else self._timeout_s)
+        self._arrived.clear()
 
     def _fetch(self) -> None:
         room = self._room()
         if room == 0:
-            self._arrived.wait(_STOPPING_WAIT_S if self._consumption.stopping else self._timeout_s)
-            self._arrived.clear()
+            self._wait()
             return
         if room * 4 < self._most_held:
             # Fetching one by one as each is settled would cost a round trip each.
@@ -243,5 +261,5 @@ class QueueConsumer(Consumer):
         self._settle(Operation.BURY, Ticket(ticket.redis_message_id, ticket.entries, evidence.to_json()))
 
     def _settle(self, operation: Operation, ticket: Ticket) -> None:
-        self._alone.discard(ticket.redis_message_id)
+        self._out_alone.discard(ticket.redis_message_id)
         self._consumption.settle(operation, self.queue_name, ticket)

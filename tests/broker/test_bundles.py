@@ -162,18 +162,71 @@ def test_one_that_goes_back_comes_again_after_its_delay_in_whatever_company(our_
     assert calls.numbers() == Counter(range(8)) + Counter([5])
 
 
-def test_no_more_go_alone_at_once_than_there_are_threads_for(our_bench: Bench) -> None:
+def test_fewer_go_alone_at_once_than_there_are_threads_for(our_bench: Bench) -> None:
     calls = _Calls()
     release = threading.Event()
     broker = _bundling(our_bench, calls, _nothing, lambda _: release.wait(30) and None)
     _send(broker, _MOST)
     our_bench.worker(broker, threads=8, prefetch=3)
 
-    assert eventually(lambda: len(calls.alone) == 3)
-    assert not eventually(lambda: len(calls.alone) > 3, timeout_s=0.5)
+    assert eventually(lambda: len(calls.alone) == 2)
+    assert not eventually(lambda: len(calls.alone) > 2, timeout_s=0.5)
     release.set()
     assert eventually(lambda: our_bench.pending() == 0)
     assert sorted(calls.alone) == list(range(_MOST))
+
+
+def test_bundles_that_wait_leave_threads_free_however_small_they_are(our_bench: Bench) -> None:
+    calls = _Calls()
+    release = threading.Event()
+
+    def wait(deliveries: Sequence[Delivery]) -> None:
+        release.wait(30)
+        _finish(deliveries)
+
+    broker = _bundling(our_bench, calls, wait, _nothing)
+    our_bench.worker(broker, threads=8, prefetch=3)
+    for sent in range(1, 7):
+        _send(broker, 2)
+        assert eventually(lambda sent=sent: len(calls.together) + len(calls.alone) == min(sent, 3))
+    assert not eventually(lambda: len(calls.together) + len(calls.alone) > 3, timeout_s=0.5)
+    release.set()
+    assert eventually(lambda: our_bench.pending() == 0)
+    assert calls.numbers().total() == 12
+
+
+def test_what_waits_alone_leaves_a_thread_to_bundles(our_bench: Bench) -> None:
+    calls = _Calls()
+    passed = threading.Event()
+
+    def pass_the_even(deliveries: Sequence[Delivery]) -> None:
+        _finish([delivery for delivery in deliveries if _number(delivery) < 100])
+        if all(delivery.finished for delivery in deliveries):
+            passed.set()
+
+    broker = _bundling(our_bench, calls, pass_the_even, lambda _: passed.wait(30) and None)
+    our_bench.worker(broker, threads=8, prefetch=3)
+    broker.enqueue_many(message("act", number) for number in range(100, 106))
+    assert eventually(lambda: len(calls.alone) == 2)
+    _send(broker, 4)
+
+    assert eventually(lambda: our_bench.pending() == 0)
+    assert sorted(calls.alone) == list(range(100, 106))
+
+
+def test_what_comes_back_from_a_bundle_after_its_consumer_was_closed_goes_back_to_the_queue(
+    our_bench: Bench,
+) -> None:
+    broker = _bundling(our_bench, _Calls(), _finish, _nothing)
+    _send(broker, 4)
+    consumer = broker.consume(QUEUE, prefetch=8, timeout=100)
+    bundles: list[MessageProxy | None] = []
+    assert eventually(lambda: bundles.append(next(consumer)) or bundles[-1] is not None)
+    consumer.close()
+    consumer.ack(bundles[-1])
+
+    taken_again = our_bench.take(our_bench.broker(), 4)[1]
+    assert [_number(each) for each in taken_again] == list(range(4))
 
 
 def test_a_suspect_runs_alone_whatever_it_was_fetched_with(our_bench: Bench) -> None:

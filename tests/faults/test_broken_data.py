@@ -124,6 +124,20 @@ def test_many_that_fail_alike_pause_the_worker_and_are_not_buried(site: Site) ->
     assert not site.leftovers()
 
 
+def test_many_that_fail_alike_for_good_hold_back_no_others(site: Site) -> None:
+    install(
+        site,
+        """IF NEW."markdownOutput" LIKE '%unlucky%' THEN RAISE EXCEPTION 'the web app says no'; END IF;""",
+    )
+    site.publish(outputs(f"unlucky-{number:02d}", (2, trends("unlucky"), 0)) for number in range(20))
+    site.publish(outputs(f"good-{number:02d}", (2, trends(), 0)) for number in range(30))
+    site.start_worker(RUNFERRY_MAX_ATTEMPTS="1")
+    until(lambda: site.value('SELECT count(*) FROM "Run"') >= 30, "the others in their rows")
+    site.drain()
+
+    assert site.verdicts() == {"applied": 30, "dead_lettered": 20}
+
+
 def test_a_message_of_a_newer_version_is_handed_back_until_patience_ends(site: Site) -> None:
     def newer(run_id: str, published_at: datetime) -> dict[str, Any]:
         wire = to_wire(outputs(run_id, (2, trends(), 0)))
