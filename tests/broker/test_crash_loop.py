@@ -47,6 +47,26 @@ def test_a_message_that_kills_its_worker_is_buried_and_its_neighbours_are_not(ou
     assert not our_bench.redis.exists(our_bench.key(".suspects"))
 
 
+def test_a_message_that_kills_its_worker_in_a_bundle_is_found_among_its_neighbours(our_bench: Bench) -> None:
+    broker = our_bench.broker()
+    sent = [message("bundled", number if number != 47 else -1) for number in range(100)]
+    broker.enqueue_many(sent)
+    deaths = 0
+    while not our_bench.dead():
+        assert deaths <= DEATHS_THAT_CONDEMN + 1
+        with _worker(our_bench) as process:
+            assert eventually(lambda process=process: process.poll() is not None or our_bench.dead(), 60)
+            deaths += process.poll() is not None
+            assert eventually(lambda: our_bench.pending() == 0) if our_bench.dead() else True
+
+    [dead] = broker.dead_messages(QUEUE)
+    assert dead.evidence is not None
+    assert (dead.evidence.reason, dead.evidence.message_id) == (Reason.CRASH_LOOP, sent[47].message_id)
+    assert {int(number) for number in our_bench.redis.smembers("done")} == set(range(100)) - {47}
+    assert deaths == DEATHS_THAT_CONDEMN + 1
+    assert not our_bench.redis.exists(our_bench.key(".suspects"))
+
+
 def test_kills_of_a_busy_worker_bury_nobody(our_bench: Bench) -> None:
     broker = our_bench.broker()
     broker.enqueue_many(message("slow", number) for number in range(60))
