@@ -57,4 +57,5 @@ def _digits(document: str, path: str, number: Any) -> str:
         refuse_shape(document, path, "a number", number)
     if -_SMALL < number < _SMALL and number == int(number):
         return str(int(number))
-    return f"{number:.6g}"
+    # An integer may be beyond what a float holds.
+    return f"{Decimal(number) if isinstance(number, int) else number:.6g}"

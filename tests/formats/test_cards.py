@@ -117,7 +117,9 @@ def test_json_without_a_list_of_opportunities_is_of_the_wrong_shape(value: Any) 
     assert fault(document, [file(1)]).reason is Reason.JSON_SHAPE
 
 
-@pytest.mark.parametrize("number", [0, 6, -1, 1.5, 1e300, 10**30, -0.5])
+@pytest.mark.parametrize(
+    "number", [0, 6, -1, 1.5, 1e300, 10**30, pytest.param(10**400, id="beyond a float"), -0.5]
+)
 def test_a_number_outside_one_to_five_is_malformed(number: float) -> None:
     assert fault(opportunities({**PLANNED, "number": number}), []).reason is Reason.CARD_NUMBER
 
