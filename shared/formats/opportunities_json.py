@@ -57,5 +57,7 @@ def _digits(document: str, path: str, number: Any) -> str:
         refuse_shape(document, path, "a number", number)
     if -_SMALL < number < _SMALL and number == int(number):
         return str(int(number))
-    # An integer may be beyond what a float holds.
-    return f"{Decimal(number) if isinstance(number, int) else number:.6g}"
+    try:
+        return f"{number:.6g}"
+    except OverflowError:  # an integer beyond what a float holds
+        return f"{Decimal(number):.6g}"
