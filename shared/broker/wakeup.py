@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import redis
 
+from shared.broker.scripts import as_text
+
 _logger = logging.getLogger(__name__)
 
 #: Between two looks at whether the connection is still good.
@@ -77,7 +79,7 @@ class Wakeups:
                     heard_at = time.monotonic()
                     channel = message["channel"]
                     if isinstance(channel, bytes):
-                        self.event(channel.decode().removeprefix(self._prefix)).set()
+                        self.event(as_text(channel).removeprefix(self._prefix)).set()
                 elif time.monotonic() - heard_at > 2 * _LISTEN_S:
                     # A connection that a firewall dropped silently would never be heard of again.
                     subscription.ping()

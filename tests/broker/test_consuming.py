@@ -53,6 +53,18 @@ def test_without_wake_ups_it_polls(our_bench: Bench) -> None:
     assert eventually(lambda: our_bench.pending() == 0)
 
 
+def test_a_wake_up_for_a_queue_whose_name_is_no_text_is_for_nobody(our_bench: Bench) -> None:
+    wakeups = our_bench.broker().begin_consumption().wakeups
+    woken = wakeups.event(QUEUE)
+    # Listening begins with waking everybody.
+    assert woken.wait(30)
+    assert our_bench.redis.publish(f"{NAMESPACE}:__wake__.".encode() + b"\xff", "") == 1
+    woken.clear()
+    our_bench.redis.publish(f"{NAMESPACE}:__wake__.{QUEUE}", "")
+
+    assert woken.wait(30)
+
+
 def test_a_message_is_handed_back_without_counting_an_attempt(our_bench: Bench) -> None:
     broker = our_bench.broker(max_attempts=1)
     starts: list[float] = []
