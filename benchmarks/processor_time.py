@@ -24,9 +24,10 @@ def tree_cpu_s(pid: int) -> float:
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most memory that one process below this one ever had; Linux knows it, elsewhere it is 0."""
+    """Return the most memory that one process of this tree ever had; Linux knows it, elsewhere it is 0."""
     peaks = [0]
-    for process in psutil.Process(pid).children(recursive=True):
+    root = psutil.Process(pid)
+    for process in [root, *root.children(recursive=True)]:
         with suppress(FileNotFoundError):
             status = Path(f"/proc/{process.pid}/status").read_text()
             peaks += [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]

@@ -1,6 +1,6 @@
 """How fast is the proof? `ops reconcile` beside reading and parsing the same files, in as many processes.
 
-python -m benchmarks.reconcile --runs 1000 --runs 20000
+python -m benchmarks.reconcile --runs 1000 --runs 20000 --processes 1 --processes 2
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -20,7 +21,8 @@ from benchmarks.measured_command import Measured, run_measured
 from benchmarks.processor_time import peak_mib, tree_cpu_s
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
 from benchmarks.tree import DEFAULT_SEED, generate
-from benchmarks.worker_processes import WORKER_PROCESSES, running_workers
+from benchmarks.worker_processes import running_workers
+from shared.counting import counted
 
 _STAGES: Final = 5
 
@@ -33,6 +35,7 @@ class Round:
     """
 
     runs: int
+    processes: int
     alone_s: float
     reconcile_s: float
     command_peak_mib: float
@@ -48,19 +51,20 @@ class Round:
     def cpu_share(self) -> float:
         """Processor time of reading alone as a share of all that the proof used, of the servers too.
 
-        On a machine with a core a worker this is what the share of speed comes to; noise moves it less.
+        On a machine with a core a worker, and none besides, this is what the share of speed comes to; noise moves it
+        less.
         """
         return self.cpu_s["alone"] / sum(used for who, used in self.cpu_s.items() if who != "alone")
 
 
-def measure(stores: BenchmarkStores, root: Path, runs: int, rounds: int) -> list[Round]:
-    """Return the rounds on one tree; raises BenchmarkFailed where not every output is a match."""
+def measure(stores: BenchmarkStores, root: Path, runs: int, processes: int, rounds: int) -> list[Round]:
+    """Return the rounds on one tree, by so many processes; raises BenchmarkFailed where not every output is a match."""
     stores.renew()
     ops, producer = (str(Path(sys.executable).parent / name) for name in ("ops", "producer"))
-    alone = [sys.executable, "-m", "benchmarks.read_alone", str(root), str(WORKER_PROCESSES)]
+    alone = [sys.executable, "-m", "benchmarks.read_alone", str(root), str(processes)]
     reconcile = [ops, "reconcile", "--all", "--json", "--root", str(root)]
     found = []
-    with running_workers(stores) as workers:
+    with running_workers(stores, processes) as workers:
         run_measured(
             [producer, "backfill", "--all", "--wait", "--json", "--root", str(root)], stores.environment()
         )
@@ -68,9 +72,13 @@ def measure(stores: BenchmarkStores, root: Path, runs: int, rounds: int) -> list
             read = run_measured(alone, stores.environment())
             if int(read.stdout) != runs * _STAGES:
                 raise BenchmarkFailed(f"Reading alone found {read.stdout!r} outputs.")
-            found.append(_reconciled(stores, reconcile, runs, read, workers.pid))
-            click.echo(f"{runs} runs, round {number + 1}: {_described(found[-1])}", err=True)
+            found.append(_reconciled(stores, reconcile, runs, processes, read, workers.pid))
+            click.echo(f"{_what(runs, processes)}, round {number + 1}: {_described(found[-1])}", err=True)
     return found
+
+
+def _what(runs: int, processes: int) -> str:
+    return f"{counted(runs, 'run')} by {counted(processes, 'process', 'processes')}"
 
 
 def _described(one: Round) -> str:
@@ -79,7 +87,7 @@ def _described(one: Round) -> str:
 
 
 def _reconciled(
-    stores: BenchmarkStores, command: list[str], runs: int, alone: Measured, workers_pid: int
+    stores: BenchmarkStores, command: list[str], runs: int, processes: int, alone: Measured, workers_pid: int
 ) -> Round:
     before, workers_before_s = stores.server_times(), tree_cpu_s(workers_pid)
     proof = run_measured(command, stores.environment())
@@ -93,15 +101,16 @@ def _reconciled(
         "postgres": after.postgres_s - before.postgres_s,
         "redis": after.redis_s - before.redis_s,
     }
-    return Round(runs, alone.seconds, proof.seconds, proof.peak_mib, peak_mib(workers_pid), cpu_s)
+    return Round(runs, processes, alone.seconds, proof.seconds, proof.peak_mib, peak_mib(workers_pid), cpu_s)
 
 
 @click.command()
 @click.option("--runs", type=click.IntRange(min=1), multiple=True, default=(1_000, 20_000), show_default=True)
+@click.option("--processes", type=click.IntRange(min=1), multiple=True, default=(1, 2), show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Medians are shown.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-def main(runs: tuple[int, ...], rounds: int, as_json: bool) -> None:
-    """Backfill a tree, then read it alone and reconcile it in turn, for trees of several sizes.
+def main(runs: tuple[int, ...], processes: tuple[int, ...], rounds: int, as_json: bool) -> None:
+    """Backfill a tree, then read it alone and reconcile it in turn, by as many processes; for trees of several sizes.
 
     The workers run already, as in a deployment; both clocks run from their command's start to its end.
     """
@@ -112,7 +121,8 @@ def main(runs: tuple[int, ...], rounds: int, as_json: bool) -> None:
                 with tempfile.TemporaryDirectory(prefix="runferry-tree-") as folder:
                     root = Path(folder) / "runs"
                     generate(root, number, DEFAULT_SEED)
-                    found += measure(stores, root, number, rounds)
+                    for workers in processes:
+                        found += measure(stores, root, number, workers, rounds)
     except BenchmarkFailed as failure:
         click.echo(str(failure), err=True)
         sys.exit(1)
@@ -123,11 +133,11 @@ def main(runs: tuple[int, ...], rounds: int, as_json: bool) -> None:
             )
         )
         return
-    for number in runs:
-        own = [one for one in found if one.runs == number]
+    for number, workers in product(runs, processes):
+        own = [one for one in found if (one.runs, one.processes) == (number, workers)]
         seconds = median(one.reconcile_s for one in own)
         click.echo(
-            f"{number:>7,} runs: {number / seconds:,.0f} runs/s, {seconds / number * 1000:.2f} ms a run, "
+            f"{_what(number, workers)}: {number / seconds:,.0f} runs/s, {seconds / number * 1000:.2f} ms a run, "
             f"{median(one.share for one in own):.2f} of reading alone "
             f"({median(one.cpu_share for one in own):.2f} by processor time, "
             f"{median(sum(one.cpu_s.values()) - one.cpu_s['alone'] for one in own) / number * 1000:.2f} ms a run), "
