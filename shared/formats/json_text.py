@@ -90,9 +90,11 @@ def _read_carefully(name: str, text: str, reading: _Reading) -> Any:
     except _NotFiniteError:
         _raise_not_finite(name, text)
     except JSONDecodeError as error:
+        # Some of Python's sentences wait for a place of their own: "Unterminated string starting at".
+        what = error.msg.removesuffix(" at").removesuffix(" starting")
         raise Malformed(
             Reason.NOT_JSON,
-            f"{name} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.",
+            f"{name} is not JSON: {what} in line {error.lineno}, column {error.colno}.",
             place_at(name, text, error.pos),
         ) from None
     except RecursionError:

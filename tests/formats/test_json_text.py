@@ -92,6 +92,18 @@ def test_each_fault_has_its_reason_and_its_place(
 
 
 @pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b'{"a": "x', "Unterminated string in line 1, column 7"),
+        (b'["\x01"]', "Invalid control character in line 1, column 3"),
+        (b'{"a": 1} x', "Extra data in line 1, column 10"),
+    ],
+)
+def test_a_sentence_names_the_place_once(text: bytes, what: str) -> None:
+    assert fault(text).sentence == f"a.json is not JSON: {what}."
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '"\\\\u0000"',
