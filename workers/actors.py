@@ -45,6 +45,7 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
             queue,
             current.options.get(ATTEMPTS, 0) + 1,
             datetime.fromisoformat(failed) if failed else None,
+            alone=isinstance(current, Delivery) and current.admitted_alone is True,
         )
 
     @dramatiq.actor(broker=broker, actor_name=queues.WRITE_LIVE, queue_name=queues.LIVE, priority=_LIVE_PRIORITY)

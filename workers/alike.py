@@ -1,8 +1,8 @@
 """Alike failures: many distinct outputs that fail in the same unknown way mean that the code or the world is broken.
 
 A bad deployment must not bury a backlog one output at a time. So after some outputs in a row have failed alike,
-nothing is counted against any of them: each waits where it is, tries again with growing pauses, and the first that
-passes lets the others go on.
+nothing is counted against any of them: each waits where it is, tries again with growing pauses, goes back to the queue
+after some of them, and the first that passes lets the others go on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import structlog
 from workers.pause import Pause, Stopping
 
 _FIRST_PAUSE_S: Final = 0.5
-_LONGEST_PAUSE_S: Final = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +58,7 @@ class AlikeFailures:
 
     def wait(self, times: int) -> None:
         """Wait before another try, longer each time, or until an output passes; raises Stopping."""
-        pause_s = min(_FIRST_PAUSE_S * 2.0**times, _LONGEST_PAUSE_S)
+        pause_s = _FIRST_PAUSE_S * 2.0**times
         with self._condition:
             self._condition.wait_for(lambda: self._pause.stopping or not self._message_ids, timeout=pause_s)
         if self._pause.stopping:

@@ -28,6 +28,9 @@ from workers.writer import Writer
 _NEWER_VERSION_DELAY: Final = timedelta(seconds=30)
 #: So many distinct outputs that fail alike in a row are no accident.
 ALIKE_LIMIT: Final = 8
+#: Half a minute in all. Who waited as long goes back to the queue: it may be in the way of the one that would pass.
+_ALIKE_WAITS: Final = 6
+_ALIKE_DELAY: Final = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +53,12 @@ class Carrier:
         queue: str,
         attempts: int,
         first_failed_at: datetime | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
         """Carry one message to its end; `attempts` counts this one, `first_failed_at` is when an earlier one failed.
+
+        `alone` says that no other runs meanwhile, so that it can't wait here for another to pass.
 
         Returning means: its rows, or the dead letters of its bad outputs, are committed. Raises HandBack where the
         message must wait in the queue, FatalError where only its bytes can be kept, and whatever failed where it shall
@@ -70,6 +77,8 @@ class Carrier:
                 kind = type(error).__qualname__
                 group = fingerprint(Reason.UNKNOWN_ERROR, kind, str(error), 0, None, str(wire.get("run_id", "")))
                 if self._alike.failed(group, message_id, f"{kind}: {error}"):
+                    if alone or waited == _ALIKE_WAITS:
+                        raise HandBack(_milliseconds(_ALIKE_DELAY), str(error)) from None
                     try:
                         self._alike.wait(waited)
                     except Stopping:
@@ -132,7 +141,7 @@ class Carrier:
                 "newer message", run_id=wire.get("run_id"), message_id=consignment.message_id, error=str(newer)
             )
             if not self._waited_long(wire):
-                raise HandBack(delay_ms=_NEWER_VERSION_DELAY // timedelta(milliseconds=1)) from None
+                raise HandBack(_milliseconds(_NEWER_VERSION_DELAY)) from None
             malformed = Malformed(Reason.MESSAGE_VERSION, str(newer))
             return self._commit(whole_message(wire, consignment, evidence_of(malformed)))
         return self._commit(intake)
@@ -165,3 +174,7 @@ class Carrier:
             bad = tuple(BadOutput(good.candidate, good.body, malformed) for good in intake.good)
             intake = replace(intake, good=(), bad=intake.bad + bad)
         self._commit(intake)
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)

@@ -10,6 +10,7 @@ from typing import Any
 from real_workers import Site, until
 from writing_bench import cards, context, inspirations, outputs, trends
 
+from shared import queues
 from shared.contract import Hints, StageOutputsMessage, to_wire
 from shared.documents import Document
 
@@ -136,6 +137,23 @@ def test_many_that_fail_alike_for_good_hold_back_no_others(site: Site) -> None:
     site.drain()
 
     assert site.verdicts() == {"applied": 30, "dead_lettered": 20}
+
+
+def test_suspects_that_fail_alike_for_good_hold_back_no_others(site: Site) -> None:
+    install(
+        site,
+        """IF NEW."markdownOutput" LIKE '%unlucky%' THEN RAISE EXCEPTION 'the web app says no'; END IF;""",
+    )
+    site.publish(outputs(f"unlucky-{number:02d}", (2, trends("unlucky"), 0)) for number in range(12))
+    # A worker was killed with them in its hands.
+    backfill = f"{site.settings.namespace}:{queues.BACKFILL}"
+    for redis_message_id in site.broker.client.hkeys(f"{backfill}.msgs"):
+        site.broker.client.hset(f"{backfill}.suspects", redis_message_id, "0")
+    worker = site.start_worker(RUNFERRY_MAX_ATTEMPTS="1")
+    site.await_state(worker, "paused")
+    site.publish([outputs("good", (2, trends(), 0))], queues.LIVE)
+    until(lambda: site.value("SELECT count(*) FROM \"Run\" WHERE id = 'good'"), "the live output in its rows")
+    site.await_state(worker, "running")
 
 
 def test_a_message_of_a_newer_version_is_handed_back_until_patience_ends(site: Site) -> None:
