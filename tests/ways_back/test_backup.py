@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -177,25 +178,23 @@ def test_a_link_that_goes_meanwhile_takes_nothing_with_it(tmp_path: Path, monkey
 def test_the_password_is_in_no_process_list(installation: Installation) -> None:
     installation.migrate("run-a")
     password = installation.url.split(":")[2].split("@")[0]
-    seen: list[str] = []
-    ending = threading.Event()
 
-    def look() -> None:
-        while not ending.is_set():
-            for process in psutil.process_iter(["name", "cmdline"]):
-                if process.info["name"] in ("pg_dump", "pg_restore"):
-                    seen.append(" ".join(process.info["cmdline"] or ()))
+    async def seen_while_it_waits() -> str:
+        connection = await asyncpg.connect(installation.bench.dsn)
+        try:
+            async with connection.transaction():
+                await connection.execute('LOCK TABLE "User" IN ACCESS EXCLUSIVE MODE')
+                backing_up = _start(installation, "--no-files")
+                line = " ".join((await _dumping(backing_up.pid)).cmdline())
+            assert await asyncio.to_thread(backing_up.wait, 30) == 0
+            return line
+        finally:
+            await connection.close()
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        folder = installation.backup("--no-files")
-    finally:
-        ending.set()
-        looking.join()
-
-    assert any(installation.database in line for line in seen)
-    assert not [line for line in seen if password in line]
+    line = asyncio.run(seen_while_it_waits())
+    assert installation.database in line
+    assert password not in line
+    (folder,) = installation.backups.iterdir()
     assert password not in (folder / "manifest.json").read_text()
 
 
@@ -256,7 +255,7 @@ def test_a_stopped_backup_ends_its_pg_dump(installation: Installation) -> None:
             async with connection.transaction():
                 await connection.execute('LOCK TABLE "User" IN ACCESS EXCLUSIVE MODE')
                 backing_up = _start(installation, "--no-files")
-                dumping = await _child(backing_up.pid, "pg_dump")
+                dumping = await _dumping(backing_up.pid)
                 backing_up.send_signal(signal.SIGINT)
                 assert await asyncio.to_thread(backing_up.wait, 30) == 130
                 assert not dumping.is_running() or dumping.status() == psutil.STATUS_ZOMBIE
@@ -267,14 +266,16 @@ def test_a_stopped_backup_ends_its_pg_dump(installation: Installation) -> None:
     assert list(installation.backups.iterdir()) == []
 
 
-async def _child(pid: int, name: str) -> psutil.Process:
+async def _dumping(pid: int) -> psutil.Process:
+    """Return the pg_dump that a backup has started; one that is only asked for its version is another."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for child in psutil.Process(pid).children():
-            if child.name() == name:
-                return child
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.name() == "pg_dump" and any(word.startswith("--file=") for word in child.cmdline()):
+                    return child
         await asyncio.sleep(0.02)
-    raise AssertionError(f"no {name} within 30 s")
+    raise AssertionError("no pg_dump within 30 s")
 
 
 def _start(installation: Installation, *words: str) -> subprocess.Popen[bytes]:
