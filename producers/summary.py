@@ -150,7 +150,7 @@ def _ending(options: BackfillOptions, tally: Tally, outcome: Outcome) -> Iterato
     if options.dry_run:
         yield f"Nothing was published. Do it with: {options.command('--wait')}"
     elif options.follows:
-        yield """Look at the rows with: ops psql -c 'SELECT * FROM "Run" LIMIT 5'"""
+        yield """Look at the rows with: ops psql -c 'SELECT id, status FROM "Run" LIMIT 5'"""
 
 
 def _followed(options: BackfillOptions) -> list[str]:

@@ -33,7 +33,7 @@ def _default(setting: str) -> object:
     epilog="""\b
 Examples:
   worker                                two processes on all queues
-  worker --processes 4 --threads 64     more of them
+  worker --processes 4                  more of them
   worker --scheduler                    also prove on a schedule that nothing is lost
   worker --scheduler --processes 0      do that alone, beside workers elsewhere
   worker --queues live                  for what pipelines send now, and nothing else""",

@@ -30,13 +30,13 @@ class ReconcileProgress:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]} runs/s,"),
+                TextColumn("{task.fields[rate]} runs/s"),
                 TimeRemainingColumn(),
-                TextColumn("left"),
+                TextColumn("{task.fields[left]}"),
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task(self._word, total=None, rate="0")
+            self._task = self._bar.add_task(self._word, total=None, rate="0", left="")
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -57,7 +57,8 @@ class ReconcileProgress:
         rate = done / max(now_s - self._started_s, 0.001)
         if self._bar is not None:
             total = None if self._total is None else max(self._total, done)
-            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:,.0f}")
+            left = "" if total is None else "left"
+            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:,.0f}", left=left)
         elif now_s >= self._next_line_s:
             self._next_line_s = now_s + _LINE_EVERY_S
             left = f", {max(0, self._total - done) / rate:,.0f} s left" if self._total and rate else ""
