@@ -85,7 +85,8 @@ async def read_held(connection: asyncpg.Connection, run_ids: Collection[RunId]) 
     for record in await connection.fetch(QUERIES["read_records"], ids):
         held[record["run_id"]].record = _record_of(record)
     for record in await connection.fetch(QUERIES["read_ledger"], ids):
-        held[record["run_id"]].entries[Stage(record["stage"])] = entry_of(record)
+        entry = entry_of(record)
+        held[entry.run_id].entries[entry.stage] = entry
     existing = [run_id for run_id, run in held.items() if run.run is not None]
     if existing:
         for record in await connection.fetch(QUERIES["read_row_ids"], existing):

@@ -188,14 +188,10 @@ class StageFold:
         entry = self.entry
         if entry is None:
             raise AssertionError("a duplicate without a ledger entry")
-        confirmed = replace(
-            entry,
-            produced_at=decision.produced_at or entry.produced_at,
-            authority=decision.authority,
-            mends=entry.mends | applicant.candidate.mended,
-        )
-        if confirmed != entry:
-            self.entry = confirmed
+        place = decision.authority, decision.produced_at or entry.produced_at
+        mends = entry.mends | applicant.candidate.mended
+        if place != (entry.authority, entry.produced_at) or mends != entry.mends:
+            self.entry = replace(entry, authority=place[0], produced_at=place[1], mends=mends)
         return entry.gaps
 
     def _settle(self, applicant: Applicant) -> None:
