@@ -22,20 +22,35 @@ from producers.stage_store.output import Source, StageOutput
 from producers.stage_store.store import StageStore
 from shared.contract import Hints
 from shared.documents import Document
-from shared.errors import Malformed, OutboxFull, OutputDeadLettered, SettingsError, StageOutputNotFound, UsageError
+from shared.errors import (
+    DatabaseAway,
+    Malformed,
+    NotRestorable,
+    OutboxFull,
+    OutputBusy,
+    OutputDeadLettered,
+    QueueAway,
+    SettingsError,
+    StageOutputNotFound,
+    UsageError,
+)
 
 __all__ = [
     "AsyncEmitter",
     "AsyncReceipt",
     "AsyncStageStore",
     "CommitState",
+    "DatabaseAway",
     "Document",
     "Emitted",
     "Emitter",
     "Hints",
     "Malformed",
+    "NotRestorable",
     "OutboxFull",
+    "OutputBusy",
     "OutputDeadLettered",
+    "QueueAway",
     "Receipt",
     "SettingsError",
     "Source",

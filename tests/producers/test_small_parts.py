@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import re
 from datetime import UTC, datetime
 
 import orjson
 import pytest
 
+import producers
 from producers.rate import parse_rate
 from producers.spill import SpilledList, write_document
 from producers.vigil import Sight, Vigil
-from shared import queues
+from shared import errors, queues
 from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo, WorkerState
 from shared.run_folders.settling import unsettled_for_s
+
+
+def test_every_error_that_a_pipeline_stage_is_told_of_is_imported_from_producers() -> None:
+    called = (producers.Emitter, producers.StageStore, producers.Receipt)
+    told = " ".join(inspect.getdoc(one) or "" for kind in called for one in (kind, *vars(kind).values()))
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    named = {kind.__name__ for kind in kinds if re.search(rf"\b{kind.__name__}\b", told)}
+    assert len(named) > 5
+    assert named - set(producers.__all__) == set()
 
 
 @pytest.mark.parametrize(
