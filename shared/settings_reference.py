@@ -26,8 +26,8 @@ Every setting is an environment variable. `--database-url` and `--redis-url`, on
 An empty variable counts as unset. Durations are seconds, or have a unit: `30`, `500ms`, `30s`, `10m`, `24h`, `7d`,
 `1h30m`, or ISO 8601 (`PT30S`). A wrong value is told in one sentence, with exit status 2.
 
-Set `DATABASE_URL` and `REDIS_URL` both, or neither: then the commands use the embedded services, and
-`ops services start` starts them. The emitter, the stage store and containers never do.
+Set `DATABASE_URL` and `REDIS_URL` both, or neither: then the commands use the embedded services, and start them where
+they don't run. The emitter, the stage store and containers never do.
 """
 
 _OUTRO: Final = """

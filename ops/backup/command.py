@@ -38,7 +38,7 @@ _STEP = 1000
 Examples:
   ops backup --to /backups                   database, run folders and outbox, as of this moment
   ops backup --to /backups --keep 7          and remove this database's backups beyond the newest seven
-  ops backup --to /backups --no-files        the database alone
+  ops backup --to /backups --no-files        without the run folders
   ops backup --to /backups --list            the whole backups in a folder
   ops backup --to /backups --verify          hash every part of each of them anew
 
