@@ -69,7 +69,7 @@ test: lint
 lint: $(MADE)
 	@$(ALONE) $(BIN)/ruff format --check .
 	@$(ALONE) $(BIN)/ruff check .
-	@$(ALONE) $(BIN)/lint-imports
+	@$(ALONE) $(BIN)/lint-imports --no-logo
 	@$(ALONE) $(BIN)/mypy
 
 faults: $(MADE)
