@@ -5,7 +5,7 @@ Both run inside the caller's transaction, after its ledger is written: the ledge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -40,25 +40,21 @@ class SettledOutput:
 
 
 async def record(connection: asyncpg.Connection, letters: Iterable[DeadLetter]) -> Mapping[Identity, int]:
-    """File the letters in one statement and return their ids by identity.
+    """File the letters in their order and return their ids by identity.
 
     The same bad output again adds to `seen`, and never becomes a second letter. A replay that died opens its
     letter again; a discarded one stays discarded.
     """
-    distinct: dict[Identity, tuple[DeadLetter, int]] = {}
-    for letter in letters:
-        _, seen = distinct.get(letter.identity, (letter, 0))
-        distinct[letter.identity] = (letter, seen + 1)
-    if not distinct:
-        return {}
-    rows = [_record_row(letter, seen) for letter, seen in distinct.values()]
-    filed = await connection.fetch(_QUERIES["record"], *_columns(rows))
-    died_mending = [letter for letter, _ in distinct.values() if letter.mends is not None]
-    if died_mending:
-        await connection.execute(
-            _QUERIES["reopen_unmended"], *_columns([_died_row(letter) for letter in died_mending])
-        )
-    return {(row["run_id"], row["stage"], row["content_sha256"]): row["id"] for row in filed}
+    filed: dict[Identity, int] = {}
+    for distinct in _statements(letters):
+        rows = await connection.fetch(_QUERIES["record"], *_columns([_record_row(letter) for letter in distinct]))
+        filed |= {(row["run_id"], row["stage"], row["content_sha256"]): row["id"] for row in rows}
+        died_mending = [letter for letter in distinct if letter.mends is not None]
+        if died_mending:
+            await connection.execute(
+                _QUERIES["reopen_unmended"], *_columns([_died_row(letter) for letter in died_mending])
+            )
+    return filed
 
 
 async def resolve(connection: asyncpg.Connection, settled: Sequence[SettledOutput]) -> int:
@@ -89,7 +85,16 @@ def _count(status: str) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def _record_row(letter: DeadLetter, seen: int) -> tuple[Any, ...]:
+def _statements(letters: Iterable[DeadLetter]) -> Iterator[Iterable[DeadLetter]]:
+    """Cut the letters into as few statements as there may be where none holds the same letter twice."""
+    waiting = list(letters)
+    while waiting:
+        distinct: dict[Identity, DeadLetter] = {}
+        waiting = [letter for letter in waiting if distinct.setdefault(letter.identity, letter) is not letter]
+        yield distinct.values()
+
+
+def _record_row(letter: DeadLetter) -> tuple[Any, ...]:
     evidence, delivery, worker = letter.evidence, letter.delivery, letter.worker
     place = {
         name: value
@@ -125,7 +130,6 @@ def _record_row(letter: DeadLetter, seen: int) -> tuple[Any, ...]:
         delivery.queue,
         storable_json(dict(letter.envelope)),
         letter.payload,
-        seen,
     )
 
 

@@ -158,6 +158,43 @@ def test_a_bad_output_that_is_older_than_what_is_applied_waits_for_nobody(letter
     assert (row["state"], row["closed_at"] is not None) == ("resolved", True)
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
+@pytest.mark.parametrize("older_first", [True, False])
+@pytest.mark.parametrize(
+    ("origins", "state"),
+    [
+        ((Origin.BACKFILL, Origin.BACKFILL), "open"),
+        ((Origin.PIPELINE, Origin.PIPELINE), "open"),
+        ((Origin.PIPELINE, Origin.BACKFILL), "resolved"),
+    ],
+)
+def test_the_time_of_a_bad_output_that_came_twice_decides_in_every_order(
+    letters, letter, in_database, together, older_first, origins, state
+):
+    older, later = letter(origin=origins[0]), letter(origin=origins[1], produced_at=LATER)
+    letters.write_ledger(letter(text="[]"), produced_at=LATER)
+    both = [older, later] if older_first else [later, older]
+    if together:
+        in_database(lambda connection: record(connection, both))
+    else:
+        letters.file(*both)
+    (row,) = letters.all()
+    assert (row["state"], row["seen"], row["closed_at"] is None) == (state, 2, state == "open")
+
+
+@pytest.mark.parametrize("replay_first", [True, False])
+def test_a_replay_that_dies_beside_the_same_output_of_a_backfill_does_not_stay_claimed(
+    letters, letter, in_database, replay_first
+):
+    letters.file(letter())
+    letters.execute("UPDATE runferry.dead_letter SET state = 'replaying'")
+    replayed, backfilled = letter(origin=Origin.REPLAY, replay_of=Origin.BACKFILL), letter()
+    both = [replayed, backfilled] if replay_first else [backfilled, replayed]
+    in_database(lambda connection: record(connection, both))
+    (row,) = letters.all()
+    assert (row["state"], row["seen"], row["history"][-1]["what"]) == ("open", 3, "died_again")
+
+
 def test_a_mended_output_that_comes_again_stays_mended(letters, letter):
     bad = letter()
     letters.write_ledger(letter(text="[]"), produced_at=PRODUCED_AT, mends=(bad.content_sha256,))

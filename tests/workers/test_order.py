@@ -172,6 +172,15 @@ async def end(connection: asyncpg.Connection) -> dict[str, list[tuple[Any, ...]]
         ],
     )
 )
+@example(
+    (
+        "empty",
+        [
+            [Sent(2, "a", 1, Origin.BACKFILL, None), *bad]
+            for bad in itertools.permutations(Sent(2, "bad", seconds, Origin.BACKFILL, None) for seconds in (0, 1))
+        ],
+    )
+)
 def test_every_order_of_arrival_ends_in_the_same_rows(dsn: str, schedule: tuple[str, list[list[Any]]]) -> None:
     begin, orders = schedule
 

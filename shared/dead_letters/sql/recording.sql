@@ -1,27 +1,29 @@
 -- name: record
--- Files letters by identity. The ledger of the same transaction decides how a letter begins: an output that is older
--- than what is applied, or that was mended, waits for nobody. One that is there already counts what it has seen, takes
--- the newest evidence, and gets a line of history only when something changed.
+-- Files letters by identity, none of which comes twice. The ledger of the same transaction decides how a letter begins:
+-- an output that is older than what is applied, or that was mended, waits for nobody. One that is there already counts
+-- what it has seen, takes the newest evidence, and gets a line of history only when something changed.
 WITH incoming AS (
     SELECT *
       FROM unnest(
                $1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::text[],
                $9::text[], $10::text[], $11::integer[], $12::timestamptz[], $13::timestamptz[], $14::text[],
                $15::integer[], $16::text[], $17::text[], $18::timestamptz[], $19::text[], $20::text[], $21::text[],
-               $22::jsonb[], $23::bytea[], $24::bigint[]
+               $22::jsonb[], $23::bytea[]
            ) AS i (
                run_id, stage, content_sha256, reason, sentence, place, error_class, error_text,
                traceback, fingerprint, attempts, first_failed_at, last_failed_at, worker_host,
                worker_pid, worker_version, origin, produced_at, batch_id, message_id, queue,
-               envelope, payload, seen
+               envelope, payload
            )
 )
 INSERT INTO runferry.dead_letter AS letter (
     run_id, stage, content_sha256, reason, sentence, place, error_class, error_text, traceback, fingerprint, attempts,
     first_failed_at, last_failed_at, worker_host, worker_pid, worker_version, origin, produced_at, batch_id,
-    message_id, queue, envelope, payload, seen, state, closed_at, history
+    message_id, queue, envelope, payload, state, closed_at, history
 )
-SELECT i.*,
+SELECT i.run_id, i.stage, i.content_sha256, i.reason, i.sentence, i.place, i.error_class, i.error_text, i.traceback,
+       i.fingerprint, i.attempts, i.first_failed_at, i.last_failed_at, i.worker_host, i.worker_pid, i.worker_version,
+       made.origin, made.produced_at, i.batch_id, i.message_id, i.queue, i.envelope, i.payload,
        begin.state,
        CASE WHEN begin.state <> 'open' THEN now() END,
        jsonb_build_array(jsonb_build_object(
@@ -30,17 +32,30 @@ SELECT i.*,
        ))
   FROM incoming AS i
   LEFT JOIN runferry.ledger AS applied USING (run_id, stage)
+  LEFT JOIN runferry.dead_letter AS known
+         ON known.run_id = i.run_id AND known.stage = i.stage AND known.content_sha256 = i.content_sha256
+ CROSS JOIN LATERAL (
+       -- What a pipeline sent keeps the pipeline's time: a backfill of the same file knows no better one.
+       SELECT CASE WHEN known.origin = 'pipeline' THEN known.origin ELSE i.origin END AS origin,
+              CASE
+                  WHEN known.id IS NULL THEN i.produced_at
+                  WHEN (known.origin = 'pipeline') = (i.origin = 'pipeline')
+                      THEN greatest(known.produced_at, i.produced_at)
+                  WHEN known.origin = 'pipeline' THEN known.produced_at
+                  ELSE i.produced_at
+              END AS produced_at
+       ) AS made
  CROSS JOIN LATERAL (
        SELECT CASE
                   WHEN i.content_sha256 = ANY (applied.mends) THEN 'mended'
                   WHEN i.content_sha256 = applied.content_sha256 THEN 'resolved'
-                  WHEN i.produced_at < applied.produced_at THEN 'resolved'
+                  WHEN made.produced_at < applied.produced_at THEN 'resolved'
                   ELSE 'open'
               END AS state
        ) AS begin
  ORDER BY i.run_id, i.stage, i.content_sha256
 ON CONFLICT ON CONSTRAINT dead_letter_identity DO UPDATE SET
-    seen = letter.seen + excluded.seen,
+    seen = letter.seen + 1,
     state = CASE
         WHEN letter.state = 'discarded' THEN 'discarded'
         WHEN letter.state = 'mended' AND excluded.state <> 'open' THEN 'mended'
@@ -78,14 +93,8 @@ ON CONFLICT ON CONSTRAINT dead_letter_identity DO UPDATE SET
              AND (letter.state <> 'replaying' OR excluded.envelope ->> 'origin' = 'replay') THEN excluded.died_at
         ELSE letter.died_at
     END,
-    -- What a pipeline sent keeps the pipeline's time: a backfill of the same file knows no better one.
-    origin = CASE WHEN letter.origin = 'pipeline' THEN letter.origin ELSE excluded.origin END,
-    produced_at = CASE
-        WHEN (letter.origin = 'pipeline') = (excluded.origin = 'pipeline')
-            THEN greatest(letter.produced_at, excluded.produced_at)
-        WHEN letter.origin = 'pipeline' THEN letter.produced_at
-        ELSE excluded.produced_at
-    END,
+    origin = excluded.origin,
+    produced_at = excluded.produced_at,
     batch_id = excluded.batch_id,
     message_id = excluded.message_id,
     queue = excluded.queue
