@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -103,8 +103,13 @@ class RunFold:
             fold.entry = None
 
     def _fold_good(self, good: Applicant) -> tuple[Verdict, tuple[str, ...]]:
-        verdict, gaps = self.stages[good.body.stage].fold(good, run_deleted=self.deleted)
-        self._settle(good.body.stage, good.candidate, verdict)
+        fold = self.stages[good.body.stage]
+        verdict, gaps = fold.fold(good, run_deleted=self.deleted)
+        candidate = good.candidate
+        if verdict in (Verdict.APPLIED, Verdict.DUPLICATE) and fold.entry is not None:
+            # What is older than the output is decided by its time in the ledger, as it is for letters that come later.
+            candidate = replace(candidate, produced_at=fold.entry.produced_at)
+        self._settle(good.body.stage, candidate, verdict)
         return verdict, gaps
 
     def _settle(self, stage: Stage, candidate: Candidate, verdict: Verdict) -> None:
