@@ -11,13 +11,13 @@ from ops.dlq.queries import query
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, count, newest_id
 from ops.dlq.summary import letters
-from shared.command import DONE, print_json, say, store_options
+from shared.command import DONE, RunferryCommand, print_json, say, store_options
 from shared.errors import UsageError
 from shared.settings import Settings
 from shared.stores import Stores
 
 
-@click.command("discard")
+@click.command("discard", cls=RunferryCommand)
 @selection_options(ids=True, states=False, reason_flags=("--reason-code",))
 @click.option("--reason", "why", required=True, metavar="TEXT", help="Why they are given up; kept for good.")
 @click.option("--all", "everything", is_flag=True, help="All letters that wait.")

@@ -25,7 +25,7 @@ from ops.dlq.sending import Sent, send
 from ops.dlq.show import letter_or_fail
 from producers.identity import publisher_name
 from shared.broker.broker import make_broker
-from shared.command import DIFFERENCE, DONE, print_json, say, store_options
+from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
 from shared.dead_letters.letter import FiledLetter
 from shared.documents import Document
 from shared.errors import Malformed, UsageError
@@ -34,7 +34,7 @@ from shared.settings import Settings
 from shared.stores import Stores
 
 
-@click.command("edit")
+@click.command("edit", cls=RunferryCommand)
 @click.argument("letter_id", metavar="ID", type=click.IntRange(min=1))
 @click.option("--document", "names", metavar="NAME", multiple=True, help="Repeatable; default: the one at fault.")
 @click.option("--original", is_flag=True, help="Begin with what died, not with the last edited copy.")

@@ -15,13 +15,13 @@ from ops.dlq.lines import line_of
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.streaming import check_ids, portions, read_whole
 from ops.dlq.summary import letters
-from shared.command import DONE, say, store_options
+from shared.command import DONE, RunferryCommand, say, store_options
 from shared.errors import UsageError
 from shared.settings import Settings
 from shared.stores import Stores
 
 
-@click.command("export")
+@click.command("export", cls=RunferryCommand)
 @selection_options(ids=True, states=True)
 @click.option(
     "--to", "path", type=click.Path(dir_okay=False, path_type=Path), help="A file; default: standard output."

@@ -12,12 +12,12 @@ from ops.dlq.queries import query
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.summary import iso, short_time
 from ops.dlq.tables import Row, print_rows
-from shared.command import DONE, print_json, say, store_options
+from shared.command import DONE, RunferryCommand, print_json, say, store_options
 from shared.settings import Settings
 from shared.stores import Stores
 
 
-@click.command("groups")
+@click.command("groups", cls=RunferryCommand)
 @selection_options(ids=False, states=True)
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Groups to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")

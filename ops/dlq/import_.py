@@ -12,7 +12,7 @@ from ops.dlq.database import with_database
 from ops.dlq.lines import MAX_LINE_BYTES, LetterLine, parse_line, row_of
 from ops.dlq.queries import QUERIES
 from ops.dlq.summary import letters
-from shared.command import DONE, print_json, say, store_options
+from shared.command import DONE, RunferryCommand, print_json, say, store_options
 from shared.counting import counted
 from shared.errors import UsageError
 from shared.settings import Settings
@@ -22,7 +22,7 @@ _MAX_PORTION_LETTERS: Final = 200
 _MAX_PORTION_BYTES: Final = 8 * 1024 * 1024
 
 
-@click.command("import")
+@click.command("import", cls=RunferryCommand)
 @click.argument("file", type=click.File("rb"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @store_options

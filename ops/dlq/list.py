@@ -12,14 +12,14 @@ from ops.dlq.queries import query
 from ops.dlq.selection import Selection, selection_options
 from ops.dlq.summary import short_time, summary_json
 from ops.dlq.tables import Row, print_rows
-from shared.command import DONE, print_json, say, store_options
+from shared.command import DONE, RunferryCommand, print_json, say, store_options
 from shared.settings import Settings
 from shared.stores import Stores
 
 _GREATEST_ID: Final = 2**63 - 1
 
 
-@click.command("list")
+@click.command("list", cls=RunferryCommand)
 @selection_options(ids=False, states=True)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Letters on a page.")
 @click.option(

@@ -14,7 +14,7 @@ from ops.dlq.database import with_database
 from ops.dlq.queries import QUERIES
 from ops.dlq.selection import Moment
 from ops.dlq.summary import iso, letters, short_time
-from shared.command import DONE, print_json, say, store_options
+from shared.command import DONE, RunferryCommand, print_json, say, store_options
 from shared.counting import counted
 from shared.dead_letters.letter import LetterState
 from shared.settings import Settings
@@ -24,7 +24,7 @@ _CLOSED: Final = [state.value for state in LetterState if not state.waits]
 _PORTION_LETTERS: Final = 1_000
 
 
-@click.command("purge")
+@click.command("purge", cls=RunferryCommand)
 @click.option("--older-than", type=Moment(), required=True, help="Closed before: an age (90d), or a time (UTC).")
 @click.option(
     "--state",

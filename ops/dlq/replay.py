@@ -32,7 +32,7 @@ from producers.identity import publisher_name
 from producers.rate import parse_rate
 from producers.spill import write_document
 from shared.broker.broker import make_broker
-from shared.command import DIFFERENCE, DONE, say, store_options
+from shared.command import DIFFERENCE, DONE, RunferryCommand, say, store_options
 from shared.counting import counted
 from shared.durations import parse_duration
 from shared.errors import UsageError
@@ -67,7 +67,7 @@ class Seconds(click.ParamType[float]):
         return float(duration.total_seconds())  # type: ignore[attr-defined]
 
 
-@click.command("replay")
+@click.command("replay", cls=RunferryCommand)
 @selection_options(ids=True, states=False)
 @click.option("--all", "everything", is_flag=True, help="All letters that wait.")
 @click.option("--dry-run", "only_judge", is_flag=True, help="Say which would pass by today's code; send nothing.")

@@ -12,7 +12,7 @@ import click
 from ops.dlq.contents import documents_in, output_in
 from ops.dlq.database import with_database
 from ops.dlq.report import letter_json, letter_report
-from shared.command import DONE, print_json, store_options
+from shared.command import DONE, RunferryCommand, print_json, store_options
 from shared.dead_letters.letter import FiledLetter
 from shared.dead_letters.reading import read_letter
 from shared.errors import UsageError
@@ -22,7 +22,7 @@ from shared.stores import Stores
 _WIDTH_ELSEWHERE: Final = 120
 
 
-@click.command("show")
+@click.command("show", cls=RunferryCommand)
 @click.argument("letter_id", metavar="ID", type=click.IntRange(min=1))
 @click.option("--document", "document_name", metavar="NAME", help="Only this document, as it is, on stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -9,13 +9,13 @@ from ops.dlq.database import with_database
 from ops.dlq.summary import letters
 from shared import queues
 from shared.broker.broker import make_broker
-from shared.command import DONE, print_json, say, store_options
+from shared.command import DONE, RunferryCommand, print_json, say, store_options
 from shared.dead_letters.sweeping import sweep
 from shared.settings import Settings
 from shared.stores import Stores
 
 
-@click.command("sweep")
+@click.command("sweep", cls=RunferryCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @store_options
 def sweep_letters(as_json: bool, settings: Settings) -> int:

@@ -72,6 +72,16 @@ def test_help_shows_its_examples_line_by_line(role: click.Command) -> None:
         assert "Examples: " not in said, names
 
 
+@pytest.mark.parametrize("role", [operator, producer, worker], ids=["ops", "producer", "worker"])
+def test_every_command_says_by_its_own_name_what_is_wrong(role: click.Command) -> None:
+    for names in commands(role):
+        found: click.Command | None = role
+        for name in names:
+            assert isinstance(found, click.Group)
+            found = found.get_command(click.Context(found), name)
+        assert isinstance(found, RunferryCommand | RunferryGroup), names
+
+
 @pytest.mark.parametrize("error", [SettingsError("It is so."), DatabaseAway("It is so.")])
 def test_an_error_of_runferrys_is_one_sentence_and_status_2(error: Exception) -> None:
     assert run(command_raising(error), "work") == (USAGE, "", "runferry work: It is so.\n")
