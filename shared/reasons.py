@@ -32,7 +32,6 @@ class Reason(StrEnum):
     HASH_MISMATCH = "hash_mismatch"
     RUN_ID = "run_id"
     UNKNOWN_USER = "unknown_user"
-    OUTSIDE_ROOT = "outside_root"  # a stage folder that is a link out of the root
     # What happened when it was processed.
     DATABASE_REFUSED = "database_refused"  # a data error that only PostgreSQL could find
     UNKNOWN_ERROR = "unknown_error"

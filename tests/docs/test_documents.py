@@ -11,9 +11,7 @@ import pytest
 from command_lines import REPOSITORY, check_command_line, command_lines, lines_of
 
 DOCUMENTS = sorted(
-    path
-    for path in (REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md"))
-    if path.is_file()
+    path for folder in (".", "docs/**", "examples", "ops/deploy") for path in REPOSITORY.glob(f"{folder}/*.md")
 )
 
 
