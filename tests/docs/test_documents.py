@@ -10,6 +10,11 @@ import click
 import pytest
 from command_lines import REPOSITORY, check_command_line, command_lines, lines_of
 
+from shared.settings import Settings, variable
+
+#: What the files of this repository are named by; a bare name may be one of the user's.
+FOLDERS = ("benchmarks", "docs", "examples", "ops", "producers", "shared", "tests", "workers")
+
 DOCUMENTS = sorted(
     path for folder in (".", "docs/**", "examples", "ops/deploy") for path in REPOSITORY.glob(f"{folder}/*.md")
 )
@@ -38,6 +43,15 @@ def test_every_target_of_make_exists(document: Path) -> None:
         match = re.match(r"(?:\w+=\S+ )*make ([a-z-]+)", line)
         if match is not None:
             assert match[1] in targets, line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_file_and_every_variable_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    for name in re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*\w)`", text):
+        assert (REPOSITORY / name).exists(), name
+    settings = {variable(name) for name in Settings.model_fields} | {"RUNFERRY_TRACEBACK"}
+    assert set(re.findall(r"RUNFERRY_[A-Z_]*[A-Z]", text)) - settings == set()
 
 
 def test_the_readme_names_commands_at_all() -> None:
