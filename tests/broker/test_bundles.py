@@ -33,8 +33,8 @@ class _Calls:
         return Counter(self.alone) + Counter(number for numbers in self.together for number in numbers)
 
 
-def _bundling(bench: Bench, calls: _Calls, together: Together, alone: Callable[[int], None]) -> Any:
-    broker = bench.broker(heartbeat_timeout_s=1.0)
+def _bundling(bench: Bench, calls: _Calls, together: Together, alone: Callable[[int], None], url: str = "") -> Any:
+    broker = bench.broker(url, heartbeat_timeout_s=1.0)
 
     def act(number: int) -> None:
         calls.alone.append(number)
@@ -227,6 +227,55 @@ def test_what_comes_back_from_a_bundle_after_its_consumer_was_closed_goes_back_t
 
     taken_again = our_bench.take(our_bench.broker(), 4)[1]
     assert [_number(each) for each in taken_again] == list(range(4))
+
+
+def test_what_a_bundle_left_goes_on_alone_while_its_queue_is_paused(our_bench: Bench) -> None:
+    calls = _Calls()
+    begun, release = threading.Event(), threading.Event()
+
+    def wait(deliveries: Sequence[Delivery]) -> None:
+        begun.set()
+        release.wait(30)
+
+    broker = _bundling(our_bench, calls, wait, _nothing)
+    _send(broker, 8)
+    our_bench.worker(broker)
+    assert begun.wait(30)
+    broker.pause(QUEUE)
+    _send(broker, 8)
+    release.set()
+
+    assert eventually(lambda: our_bench.pending() == 8)
+    assert sorted(calls.alone) == list(range(8))
+    assert not eventually(lambda: our_bench.pending() < 8, timeout_s=0.5)
+    broker.resume(QUEUE)
+    assert eventually(lambda: our_bench.pending() == 0)
+
+
+def test_bundles_and_what_they_left_outlive_an_outage_of_redis(our_bench: Bench) -> None:
+    calls = _Calls()
+    begun, release = threading.Event(), threading.Event()
+
+    def wait_and_leave_the_odd(deliveries: Sequence[Delivery]) -> None:
+        begun.set()
+        release.wait(30)
+        _finish([delivery for delivery in deliveries if _number(delivery) % 2 == 0])
+
+    broker = _bundling(our_bench, calls, wait_and_leave_the_odd, _nothing, our_bench.proxy.url)
+    _send(broker, 40)
+    our_bench.worker(broker)
+    assert begun.wait(30)
+    our_bench.proxy.cut()
+    release.set()
+    # What is held goes on without Redis; that it is done can't be told yet.
+    assert eventually(lambda: len(calls.alone) == _MOST / 2)
+    assert our_bench.pending() == 40
+    our_bench.proxy.restore()
+
+    assert eventually(lambda: our_bench.pending() == 0)
+    assert set(calls.numbers()) == set(range(40))
+    holding = broker.begin_consumption().holding(QUEUE)
+    assert eventually(lambda: (len(holding), holding.bytes) == (0, 0))
 
 
 def test_a_suspect_runs_alone_whatever_it_was_fetched_with(our_bench: Bench) -> None:
