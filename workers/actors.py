@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,13 +34,15 @@ _WRITE_BACKFILL_TOGETHER = "write_backfill_together"
 def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconciler) -> None:
     """Declare the actors on `broker`; each takes one keyword, `message`: of the contract, or a slice to compare."""
 
-    def carry(queue: str, message: dict[str, Any]) -> None:
+    def carry(queue: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if args or kwargs.keys() != {"message"}:
+            raise Malformed(Reason.MESSAGE, "It has other arguments than the keyword `message`.")
         current = CurrentMessage.get_current_message()
         if current is None:
             raise RuntimeError("the broker lacks Dramatiq's CurrentMessage middleware")
         failed = current.options.get(FIRST_FAILED_AT)
         carrier.carry(
-            message,
+            kwargs["message"],
             current.message_id,
             queue,
             current.options.get(ATTEMPTS, 0) + 1,
@@ -49,14 +51,14 @@ def declare_actors(broker: RunferryBroker, carrier: Carrier, reconciler: Reconci
         )
 
     @dramatiq.actor(broker=broker, actor_name=queues.WRITE_LIVE, queue_name=queues.LIVE, priority=_LIVE_PRIORITY)
-    def write_live(*, message: dict[str, Any]) -> None:
-        carry(queues.LIVE, message)
+    def write_live(*args: Any, **kwargs: Any) -> None:
+        carry(queues.LIVE, args, kwargs)
 
     @dramatiq.actor(
         broker=broker, actor_name=queues.WRITE_BACKFILL, queue_name=queues.BACKFILL, priority=_BACKFILL_PRIORITY
     )
-    def write_backfill(*, message: dict[str, Any]) -> None:
-        carry(queues.BACKFILL, message)
+    def write_backfill(*args: Any, **kwargs: Any) -> None:
+        carry(queues.BACKFILL, args, kwargs)
 
     @dramatiq.actor(
         broker=broker,

@@ -70,6 +70,31 @@ def test_what_cannot_be_written_again_dies_at_once_with_its_bytes_and_is_no_sign
     assert not site.leftovers()
 
 
+def test_arguments_that_the_contract_does_not_know_die_at_once(site: Site) -> None:
+    good = to_wire(outputs("run-a", (2, trends(), 0)))
+    strange: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((), {}),
+        ((good,), {}),
+        ((1,), {"message": good}),
+        ((), {"message": good, "more": 1}),
+        ((), {"deliveries": []}),
+    ]
+    site.broker.enqueue_many(
+        Message(queue, actor, args, kwargs, {})
+        for args, kwargs in strange
+        for queue, actor in ((queues.BACKFILL, queues.WRITE_BACKFILL), (queues.LIVE, queues.WRITE_LIVE))
+    )
+    site.publish([outputs("run-z", (2, trends(), 0))])
+    site.start_worker()
+    site.drain()
+
+    letters = site.rows("SELECT reason, attempts, seen FROM runferry.dead_letter")
+    assert {(letter["reason"], letter["attempts"]) for letter in letters} == {("message", 1)}
+    assert sum(letter["seen"] for letter in letters) == 2 * len(strange)
+    assert site.value('SELECT id FROM "Run"') == "run-z"
+    assert not site.leftovers()
+
+
 def test_a_message_for_the_actor_of_bundles_is_no_bundle(site: Site) -> None:
     site.start_worker()
     site.broker.enqueue(Message(queues.BACKFILL, "write_backfill_together", (), {"deliveries": []}, {}))
