@@ -8,6 +8,7 @@ import time
 
 from proof_bench import OLD_S, Proof
 
+from producers import Document, Emitter
 from shared.comparing import row_sha256
 from shared.ids import RunId, Stage
 from shared.reconciling.verdicts import Standing
@@ -186,6 +187,18 @@ def test_three_changed_files_of_many_are_stale_and_nothing_else_is(migrated: Pro
     assert report.verdicts == {"match": 12, "stale": 3}
     repaired = migrated.reconcile("--repair")
     assert (repaired.status, repaired.json["repaired"], repaired.verdicts) == (0, 3, {"match": 15})
+
+
+def test_a_file_that_a_stage_wrote_anew_without_a_message_is_a_conflict_with_what_it_sent(migrated: Proof) -> None:
+    sent = migrated.root / "run-000" / "stage3" / "universal-lessons.md"
+    with Emitter(migrated.settings) as emitter:
+        emitter.emit("run-000", 3, [Document(sent.name, sent.read_bytes())])
+    migrated.settle()
+    now_s = migrated.now_s()
+    migrated.write("run-000", 3, sent.name, "# New\n", at_s=now_s)
+    named = ("--settle", "0s")
+    assert migrated.reconcile("--repair", *named).verdicts == {"match": 14, "conflict": 1}
+    assert migrated.reconcile("--repair=conflict", *named).verdicts == {"match": 15}
 
 
 def test_an_older_file_than_the_rows_is_superseded(migrated: Proof) -> None:
