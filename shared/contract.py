@@ -17,6 +17,7 @@ from pydantic.functional_validators import AfterValidator
 from shared.documents import Document, Sha256, content_sha256
 from shared.formats.text import is_storable
 from shared.ids import Stage
+from shared.moment_bounds import within_bounds
 
 SCHEMA_VERSION: Final = 1
 
@@ -37,10 +38,10 @@ class Prefer(StrEnum):
     ROWS = "rows"
 
 
-def _is_utc(moment: datetime) -> datetime:
+def _utc_within_bounds(moment: datetime) -> datetime:
     if moment.utcoffset() != timedelta(0):
         raise ValueError("must be UTC")
-    return moment
+    return within_bounds(moment)
 
 
 def _is_storable(text: str) -> str:
@@ -49,7 +50,7 @@ def _is_storable(text: str) -> str:
     return text
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(_is_utc)]
+Utc = Annotated[AwareDatetime, AfterValidator(_utc_within_bounds)]
 #: A name of something, which is kept in indexes.
 Label = Annotated[str, Field(max_length=255), AfterValidator(_is_storable)]
 Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -6,6 +6,7 @@ in every order of arrival, with any number of duplicates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from typing import Any, Final, TypeVar
 from pydantic import JsonValue
 
 from shared.contract import Hints, Origin, RunFailed, RunStarted, StageOutputsMessage
+from shared.formats.text import is_storable
 from shared.ids import Stage
 
 _HINTS: Final = ("user_id", "company_id", "company_name", "document_name", "document_url")
 _MOMENTS: Final = ("started_at", "failed_at", "oldest_document_at")
-#: PostgreSQL stores no U+0000, and the text of a failure is for people.
+#: PostgreSQL stores neither U+0000 nor lone surrogates, and the text of a failure is for people.
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 
 _Ordered = TypeVar("_Ordered", datetime, "Hint", tuple[datetime, str])
@@ -65,7 +68,7 @@ class RunEvidence:
             case RunStarted():
                 return replace(hinted, has_pipeline_event=True, started_at=message.occurred_at)
             case RunFailed():
-                error = message.error.replace("\0", _REPLACEMENT)
+                error = _UNSTORABLE.sub(_REPLACEMENT, message.error)
                 return replace(hinted, has_pipeline_event=True, failed_at=message.occurred_at, error=error)
 
     @property
@@ -137,7 +140,7 @@ def _hinted(hints: Hints, published_at: datetime) -> RunEvidence:
     """Return the evidence of a message's hints; those that PostgreSQL can't store are as good as none."""
 
     def hint(text: str | None) -> Hint | None:
-        return Hint(published_at, text) if text and "\0" not in text else None
+        return Hint(published_at, text) if text and is_storable(text) else None
 
     return RunEvidence(
         user_id=hint(hints.user_id),

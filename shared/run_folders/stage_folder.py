@@ -19,6 +19,7 @@ from shared.documents import Document, natural_order
 from shared.formats.kinds import Kind, kind_of
 from shared.ids import Stage
 from shared.mapping.manifest import sha256_of
+from shared.moment_bounds import EARLIEST, LATEST, within_bounds
 from shared.run_folders.folders import FaultError, Folder, followed, is_utf8, open_folder, printable
 from shared.run_folders.intent import INTENT_NAME
 from shared.run_folders.rolling import MixedError, Rolled, read_intent, rolled_forward
@@ -85,11 +86,11 @@ def is_document(name: str) -> bool:
 
 
 def produced_at(modified_ns: int) -> datetime:
-    """Return a modification time as UTC with microseconds; what no datetime can hold is clamped."""
+    """Return a modification time as UTC with microseconds; one beyond the bounds is taken for the bound."""
     try:
-        return _EPOCH + timedelta(microseconds=modified_ns // 1_000)
+        return within_bounds(_EPOCH + timedelta(microseconds=modified_ns // 1_000))
     except OverflowError:
-        return (datetime.max if modified_ns > 0 else datetime.min).replace(tzinfo=UTC)
+        return LATEST if modified_ns > 0 else EARLIEST
 
 
 def read_stage(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
+import pytest
 from writing_bench import (
     BROKEN,
     LOCK_TIMEOUT,
@@ -330,3 +331,31 @@ def test_a_backfilled_run_that_ends_early_fails_once_it_has_been_quiet(bench: Be
         {"id": "run-b", "status": "RUNNING", "e": None},
     ]
     assert bench.do(settle) == 0
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max], ids=["the first", "the last"])
+def test_a_moment_that_is_infinity_for_postgresqls_driver_is_a_moment_all_the_same(
+    bench: Bench, moment: datetime
+) -> None:
+    extreme = moment.replace(tzinfo=UTC)
+    body = OutputBody.of(Stage.TRENDS, trends(), extreme)
+    message = whole_run().model_copy(update={"outputs": (body,), "published_at": extreme})
+    events = [
+        RunStarted(run_id="run-a", publisher="p", published_at=extreme, occurred_at=extreme),
+        RunFailed(run_id="run-a", publisher="p", published_at=extreme, occurred_at=extreme, error="e"),
+    ]
+    bench.write(message, *events)
+    bench.write(whole_run("b"), *events, message)
+    assert bench.rows('SELECT count(*) FROM "StageOutput"')[0]["count"] == 4
+    assert bench.rows("SELECT count(*) FROM runferry.ledger WHERE NOT isfinite(produced_at)")[0]["count"] == 0
+
+
+def test_a_hint_and_an_error_that_postgresql_cannot_store_are_worth_no_output(bench: Bench) -> None:
+    odd = "\ud800"
+    hints = Hints(company_id=odd, company_name=odd, document_name=odd, document_url=odd)
+    failed = RunFailed(
+        run_id="run-a", publisher="p", published_at=at(1), occurred_at=at(1), error=f"it said {odd}"
+    )
+    assert bench.write(outputs("run-a", (2, trends(), 0), hints=hints), failed)[0] == {2: "applied"}
+    (run,) = bench.rows('SELECT "companyName", "errorMessage" FROM "Run"')
+    assert run == {"companyName": "Unknown", "errorMessage": "it said \ufffd"}
