@@ -173,10 +173,6 @@ class RunferryBroker(RedisBroker):
         """Return which queues a person holds, and why."""
         return self._call(Holds(self.client, self.namespace).all)
 
-    def presume_dead(self, worker_id: str) -> None:
-        """Have a worker's messages taken over at the next beat of any other; for who saw its process end."""
-        self._call(lambda: self.client.zadd(f"{self.namespace}:__heartbeats__", {worker_id: 0}, xx=True))
-
     def flush(self, queue_name: str) -> None:
         """Drop the messages of a queue; never the dead ones."""
         self._call(lambda: self._tool_scripts.run("flush", self.worker_id, queue_name))

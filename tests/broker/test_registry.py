@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from broker_bench import NAMESPACE, Bench, eventually, message
+from broker_bench import NAMESPACE, Bench, eventually
 
 from shared.broker.registry import WorkerInfo, WorkerState
 
@@ -56,18 +56,3 @@ def test_what_a_newer_version_adds_is_left_out() -> None:
     text = _INFO.to_json()[:-1] + b',"mood":"good"}'
 
     assert WorkerInfo.from_json(text) == _INFO
-
-
-def test_a_worker_that_is_presumed_dead_is_taken_over_at_the_next_beat(our_bench: Bench) -> None:
-    dead, other = our_bench.broker(), our_bench.broker(heartbeat_timeout_s=1)
-    dead.enqueue(message())
-    _, [taken] = our_bench.take(dead)
-    # Its process is gone, which its heartbeat does not tell for another ten seconds.
-    dead._consumption._heartbeat.stop()
-    other.presume_dead(dead.worker_id)
-    other.presume_dead("nobody")
-
-    _, [taken_over] = our_bench.take(other)
-    assert taken_over.message_id == taken.message_id
-    assert taken_over.deaths_alone == 0
-    assert our_bench.redis.zscore(f"{NAMESPACE}:__heartbeats__", "nobody") is None

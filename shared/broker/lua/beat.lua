@@ -1,7 +1,7 @@
 -- Says that a worker lives, and takes over what dead workers held. Taken-over messages go to the end of their
 -- queue as suspects: only a death during a run alone counts against one.
--- ARGV: worker, ms after which a silent worker is dead, 1 or 0 for only those that are presumed dead,
---       announcement or "", ms until it expires
+-- ARGV: worker, ms after which a silent worker is dead, 1 or 0 for who may judge nobody yet, announcement or "",
+--       ms until it expires
 -- Returns per takeover: dead worker, queue, number of messages.
 local worker, timeout_ms, may_judge, announcement = ARGV[1], tonumber(ARGV[2]), ARGV[3] == "1", ARGV[4]
 local heartbeats = key("__heartbeats__")
@@ -13,8 +13,10 @@ if announcement ~= "" then
   redis.call("sadd", key("__workers__"), worker)
 end
 local takeovers = {}
-local oldest_ms = may_judge and now - timeout_ms or 0
-for _, dead in ipairs(redis.call("zrangebyscore", heartbeats, "-inf", oldest_ms)) do
+if not may_judge then
+  return takeovers
+end
+for _, dead in ipairs(redis.call("zrangebyscore", heartbeats, "-inf", now - timeout_ms)) do
   local alone = redis.call("get", key("__alone__." .. dead))
   for _, queue in ipairs(redis.call("smembers", key("__queues__"))) do
     local taken = 0
