@@ -11,6 +11,7 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
+from shared.broker.command_packer import CommandPacker
 from shared.connection_errors import check_redis_url
 from shared.errors import QueueAway, SettingsError
 
@@ -40,7 +41,12 @@ def make_client(url: str, *, timeout_s: float, retried: bool) -> redis.Redis:
     check_redis_url(url)
     try:
         client: redis.Redis = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry, max_connections=1024
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=retry,
+            max_connections=1024,
+            command_packer=CommandPacker(),
         )
         # What the URL names that there is not, it would only say at the first use.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
