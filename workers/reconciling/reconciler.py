@@ -6,9 +6,9 @@ Whatever is no match is observed once more, all three, before it is said.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -55,19 +55,19 @@ class Reconciler:
         self._settings = settings
         self._worker = worker
         # Reading and judging is computing: two slices at once would fight for the interpreter, and take a quarter more.
-        self._turn = threading.Lock()
+        # One thread for all of them, because malloc keeps for each thread what a slice once took of memory.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reconciler")
 
     def reconcile(self, wire: Mapping[str, Any]) -> None:
         """Answer one slice; returns once the answer is committed. Raises HandBack where the world is broken."""
-        with self._turn:
-            try:
-                self._reconcile(wire)
-            except (Stopping, CancelledError):
-                raise HandBack from None
-            except Exception as error:
-                if fault_of(error)[0] in (Fault.WORLD, Fault.RACE):
-                    raise HandBack(_WORLD_PAUSE_MS, str(error)) from error
-                raise
+        try:
+            self._thread.submit(copy_context().run, self._reconcile, wire).result()
+        except (Stopping, CancelledError):
+            raise HandBack from None
+        except Exception as error:
+            if fault_of(error)[0] in (Fault.WORLD, Fault.RACE):
+                raise HandBack(_WORLD_PAUSE_MS, str(error)) from error
+            raise
 
     def _reconcile(self, wire: Mapping[str, Any]) -> None:
         report_id, number = int(wire["report_id"]), int(wire["number"])
