@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -67,13 +68,26 @@ def _backlog(depth: int, bench: Bench) -> Iterator[Figure]:
     """Fill the queue, drain some of it for a while, and send live runs meanwhile."""
     stores = bench.stores
     stores.renew()
-    yield _filled(stores, depth)
-    key = carrying.messages_key(queues.BACKFILL)
-    with (
-        redis.Redis.from_url(stores.redis_url) as client,
-        running_workers(stores) as workers,
-        watching(stores.redis_url, workers.pid) as watch,
-    ):
+    with redis.Redis.from_url(stores.redis_url) as client, _without_memory_limit(client):
+        yield _filled(stores, depth)
+        yield from _partly_drained(bench, client, depth)
+
+
+@contextmanager
+def _without_memory_limit(client: redis.Redis) -> Iterator[None]:
+    """Let Redis hold what the marks would never let into it; it is empty afterwards."""
+    limit = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", 0)
+    try:
+        yield
+    finally:
+        client.flushall()
+        client.config_set("maxmemory", limit)
+
+
+def _partly_drained(bench: Bench, client: redis.Redis, depth: int) -> Iterator[Figure]:
+    stores, key = bench.stores, carrying.messages_key(queues.BACKFILL)
+    with running_workers(stores) as workers, watching(stores.redis_url, workers.pid) as watch:
         _await_first(client, key, depth)
         left, started_s = client.hlen(key), time.perf_counter()
         servers, workers_s = stores.server_times(), tree_cpu_s(workers.pid)
