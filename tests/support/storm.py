@@ -162,6 +162,8 @@ class Storm:
         for number in range(plan.workers):
             self.start_worker(skewed=number == 0)
         backfill = site.start_backfill("--wait", "--rate", plan.backfill_rate)
+        # One that meets no Redis as it starts ends, and says so: the faults come once it is under way.
+        self._progress()
         first, *shares = self._shares(len(plan.faults) + 1)
         with ThreadPoolExecutor(1) as sender:
             sending: list[Future[None]] = [sender.submit(self._send, first)]
