@@ -25,11 +25,8 @@ def _worker(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_a_message_that_kills_its_worker_is_buried_and_its_neighbours_are_not(our_bench: Bench) -> None:
-    broker = our_bench.broker()
-    broker.enqueue_many(message("work", number) for number in range(10))
-    killer = broker.enqueue(message("kill"))
-    broker.enqueue_many(message("work", number) for number in range(10, 20))
+def _deaths_until_one_is_buried(our_bench: Bench) -> int:
+    """Start workers one after the other, and return how many died before a message was buried."""
     deaths = 0
     while not our_bench.dead():
         assert deaths <= DEATHS_THAT_CONDEMN + 1
@@ -37,6 +34,15 @@ def test_a_message_that_kills_its_worker_is_buried_and_its_neighbours_are_not(ou
             assert eventually(lambda process=process: process.poll() is not None or our_bench.dead(), 60)
             deaths += process.poll() is not None
             assert eventually(lambda: our_bench.pending() == 0) if our_bench.dead() else True
+    return deaths
+
+
+def test_a_message_that_kills_its_worker_is_buried_and_its_neighbours_are_not(our_bench: Bench) -> None:
+    broker = our_bench.broker()
+    broker.enqueue_many(message("work", number) for number in range(10))
+    killer = broker.enqueue(message("kill"))
+    broker.enqueue_many(message("work", number) for number in range(10, 20))
+    deaths = _deaths_until_one_is_buried(our_bench)
 
     [dead] = broker.dead_messages(QUEUE)
     assert dead.evidence is not None
@@ -51,13 +57,7 @@ def test_a_message_that_kills_its_worker_in_a_bundle_is_found_among_its_neighbou
     broker = our_bench.broker()
     sent = [message("bundled", number if number != 47 else -1) for number in range(100)]
     broker.enqueue_many(sent)
-    deaths = 0
-    while not our_bench.dead():
-        assert deaths <= DEATHS_THAT_CONDEMN + 1
-        with _worker(our_bench) as process:
-            assert eventually(lambda process=process: process.poll() is not None or our_bench.dead(), 60)
-            deaths += process.poll() is not None
-            assert eventually(lambda: our_bench.pending() == 0) if our_bench.dead() else True
+    deaths = _deaths_until_one_is_buried(our_bench)
 
     [dead] = broker.dead_messages(QUEUE)
     assert dead.evidence is not None
