@@ -42,6 +42,9 @@ class Sink(Protocol):
     def take(self, batch: Sequence[RunOutputs]) -> None:
         """Publish the batch, or look at it; raises StoppedError when the user asked to stop."""
 
+    def finish(self) -> None:
+        """Wait until all that was taken is really published; raises as `take`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -94,18 +97,23 @@ class Feed:
     def run(self) -> None:
         """Read everything; raises StoppedError when the user asked to stop, and what the sink raises."""
         try:
-            for run in self._runs():
-                if self._stop.is_set():
-                    raise StoppedError
-                self._tally.scanned(run)
-                self._add(RunOutputs(run.run_id, run.outputs, run.stages_at_source))
-                self._defer(run.run_id, run.unsettled, run.stages_at_source, self._monotonic_s() + self._longest_s)
-                self._revisit(most_left=_MOST_DEFERRED)
-            self._revisit(most_left=0)
-            self._flush()
+            self._read_all()
         finally:
             for deferred in self._deferred:
                 self._tally.left_out(deferred.run_id, deferred.unsettled)
+            # Also when it is stopped: what was sent must be counted as such.
+            self._sink.finish()
+
+    def _read_all(self) -> None:
+        for run in self._runs():
+            if self._stop.is_set():
+                raise StoppedError
+            self._tally.scanned(run)
+            self._add(RunOutputs(run.run_id, run.outputs, run.stages_at_source))
+            self._defer(run.run_id, run.unsettled, run.stages_at_source, self._monotonic_s() + self._longest_s)
+            self._revisit(most_left=_MOST_DEFERRED)
+        self._revisit(most_left=0)
+        self._flush()
 
     def _runs(self) -> Iterable[ScannedRun]:
         named = self._selection.run_ids
@@ -140,6 +148,7 @@ class Feed:
                 if len(self._deferred) <= most_left:
                     return
                 self._flush()
+                self._sink.finish()
                 if self._stop.wait(pause_s):
                     raise StoppedError
             deferred = self._deferred.popleft()

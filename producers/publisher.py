@@ -32,6 +32,8 @@ class Queue(Protocol):
 
     def enqueue_many(self, messages: Iterable[Message[Any]]) -> int: ...
 
+    def begin_enqueue(self, messages: Iterable[Message[Any]]) -> Callable[[], int]: ...
+
     def depths(self) -> Mapping[str, Depth]: ...
 
     def memory(self) -> Memory: ...
@@ -53,8 +55,9 @@ class Waiting:
 class Publisher:
     """Publishes for one backfill, in one thread; `waiting` may be read by others.
 
-    A chunk that failed is sent again with the same message ids: whether Redis had taken it is unknown, and a
-    message that is there twice counts once.
+    While Redis takes in one chunk, the caller reads on: the answer is waited for before the next chunk goes. A
+    chunk that failed is sent again with the same message ids: whether Redis had taken it is unknown, and a message
+    that is there twice counts once.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Publisher:
         self._monotonic_s = monotonic_s
         self._room = NO_ROOM
         self._next_s = 0.0
+        self._underway: Callable[[], None] | None = None
 
     def publish(
         self,
@@ -84,19 +88,41 @@ class Publisher:
         before: Callable[[Sequence[Parcel]], None],
         after: Callable[[Sequence[Parcel]], None],
     ) -> None:
-        """Send all parcels; `before` and `after` are called around the sending of each chunk.
+        """Send all parcels, the last chunk up to its answer, for which the next call or `finish` waits.
 
-        Raises StoppedError when asked to stop, and QueueAway when Redis stays away for longer than the publisher
-        may wait.
+        `before` is called before a chunk is sent, and `after` once Redis has it for certain. Raises StoppedError when
+        asked to stop, and QueueAway when Redis stays away for longer than the publisher may wait.
         """
         for chunk in self._chunks(parcels):
             self._await_room(chunk)
             self._await_turn(len(chunk))
+            # Never two at once: a chunk that must be sent again is sent before those that follow it.
+            self.finish()
             if self._stop.is_set():
                 raise StoppedError
             before(chunk)
-            self._send(chunk)
+            self._begin(chunk, after)
+
+    def finish(self) -> None:
+        """Wait until Redis has everything that was sent; raises as `publish`."""
+        underway, self._underway = self._underway, None
+        if underway is not None:
+            underway()
+
+    def _begin(self, chunk: Sequence[Parcel], after: Callable[[Sequence[Parcel]], None]) -> None:
+        messages = [parcel.message for parcel in chunk]
+        answer = self._queue.begin_enqueue(messages)
+
+        def end() -> None:
+            try:
+                answer()
+            except QueueAway as away:
+                self._wait(str(away), _RETRY_S, for_workers=False)
+                self._retried(lambda: self._queue.enqueue_many(messages))
+            self.waiting = None
             after(chunk)
+
+        self._underway = end
 
     def _chunks(self, parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
         most = min(_CHUNK_MESSAGES, self._marks.messages)
@@ -117,6 +143,7 @@ class Publisher:
     def _await_room(self, chunk: Sequence[Parcel]) -> None:
         size_bytes = sum(parcel.size_bytes for parcel in chunk)
         while not self._room.holds(len(chunk), size_bytes):
+            self.finish()  # what is underway is not in the queue yet, and has to be counted
             depth, memory = self._retried(self._look)
             self._room = room(depth, memory, self._marks)
             if self._room.holds(len(chunk), size_bytes):
@@ -136,12 +163,10 @@ class Publisher:
         now_s = self._monotonic_s()
         start_s = max(now_s, self._next_s)
         self._next_s = start_s + messages / self._rate_per_s
-        if start_s > now_s and self._stop.wait(start_s - now_s):
-            raise StoppedError
-
-    def _send(self, chunk: Sequence[Parcel]) -> None:
-        self._retried(lambda: self._queue.enqueue_many([parcel.message for parcel in chunk]))
-        self.waiting = None
+        if start_s > now_s:
+            self.finish()
+            if self._stop.wait(start_s - now_s):
+                raise StoppedError
 
     def _retried(self, call: Callable[[], R]) -> R:
         while True:

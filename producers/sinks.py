@@ -96,6 +96,10 @@ class PublishSink:
             )
         self._publisher.publish(ready, before=self._going, after=self._tally.sent)
 
+    def finish(self) -> None:
+        """Wait until Redis has all of it; raises as `Publisher.publish`."""
+        self._publisher.finish()
+
     def _unaccounted(
         self, run: RunOutputs, accounted: frozenset[OutputKey], applied: frozenset[OutputKey]
     ) -> Iterator[PackedOutput]:
@@ -124,6 +128,9 @@ class DryRunSink:
         for run in batch:
             mapped = [self._map(run.run_id, output) for output in run.outputs]
             self._tally.rows["Run"] += any(mapped)
+
+    def finish(self) -> None:
+        """Do nothing: what was taken is mapped."""
 
     def _map(self, run_id: RunId, output: ScannedOutput) -> bool:
         tally = self._tally

@@ -66,7 +66,11 @@ class Repairer:
         """Publish the outputs that stand so, as far as they are on disk as they were judged."""
         for portion in _portions(named_in(items)):
             ready = await asyncio.to_thread(self._ready, standing, portion)
-            await asyncio.to_thread(self._publisher.publish, ready, before=_nothing, after=self._sent)
+            await asyncio.to_thread(self._publish, ready)
+
+    def _publish(self, ready: Sequence[Parcel]) -> None:
+        self._publisher.publish(ready, before=_nothing, after=self._sent)
+        self._publisher.finish()
 
     async def until_handled(self) -> None:
         """Wait until every message came to its end; raises UsageError where nobody works on them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -33,7 +34,7 @@ from shared.broker.lifecycle import Lifecycle
 from shared.broker.patience import Patience
 from shared.broker.registry import Registry, WorkerInfo
 from shared.broker.scripts import Scripts, text_of
-from shared.broker.sending import chunks, outgoing, send
+from shared.broker.sending import Outgoing, chunks, outgoing, send
 from shared.broker.suspects import Suspects
 from shared.broker.tickets import Operation, Ticket
 from shared.broker.wakeup import Wakeups
@@ -83,6 +84,7 @@ class RunferryBroker(RedisBroker):
         self._patience = Patience(patience.total_seconds() if patience else None)
         self._tool_scripts = Scripts(self.client, self.namespace)
         self._registry = Registry(self.client, self.namespace)
+        self._sender: ThreadPoolExecutor | None = None
         self._consumption: Consumption | None = None
         self._consumption_lock = Lock()
         self._paused: set[str] = set()
@@ -116,8 +118,21 @@ class RunferryBroker(RedisBroker):
         When it raises, the chunks before the failing one are sent. Sending a message twice is harmless. Middleware
         is not asked.
         """
+        return self._send_all(chunks(messages))
+
+    def begin_enqueue(self, messages: Iterable[Message[Any]]) -> Callable[[], int]:
+        """Make messages ready, and have a thread send them as `enqueue_many` does; what is returned waits for it.
+
+        Redis takes its time for large chunks, and the caller has other work meanwhile. What was begun first is sent
+        first. What is returned must be called, and raises as `enqueue_many`.
+        """
+        if self._sender is None:
+            self._sender = ThreadPoolExecutor(1, thread_name_prefix="runferry-sender")
+        return self._sender.submit(self._send_all, list(chunks(messages))).result
+
+    def _send_all(self, ready: Iterable[Sequence[Outgoing]]) -> int:
         sent = 0
-        for chunk in chunks(messages):
+        for chunk in ready:
             self._call(partial(send, self._tool_scripts, chunk))
             sent += len(chunk)
         return sent
@@ -260,6 +275,8 @@ class RunferryBroker(RedisBroker):
     def close(self) -> None:
         """Leave, and close the connections."""
         self.end_consumption()
+        if self._sender is not None:
+            self._sender.shutdown()
         for client in (self.client, self._impatient):
             client.close()
             client.connection_pool.disconnect()

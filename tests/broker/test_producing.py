@@ -68,6 +68,60 @@ def test_a_send_that_is_repeated_adds_nothing(our_bench: Bench) -> None:
     assert (depth.waiting, depth.bytes, depth.pending) == (1, 2, 1)
 
 
+def test_while_redis_takes_in_what_was_begun_the_caller_is_free(our_bench: Bench) -> None:
+    broker = our_bench.broker()
+    sent = [message("act", number) for number in range(450)]
+
+    answers = [broker.begin_enqueue(sent[:225]), broker.begin_enqueue(sent[225:])]
+    for answer in answers:
+        answer()
+    broker.begin_enqueue([])()
+
+    _, taken = our_bench.take(broker, 450)
+    assert [delivery.message_id for delivery in taken] == [each.message_id for each in sent]
+
+
+@pytest.mark.parametrize("fault", ["cut", "lose_answers"])
+def test_what_was_begun_over_a_lost_connection_is_sent_again_and_is_there_once(
+    our_bench: Bench, fault: str
+) -> None:
+    broker = our_bench.broker(url=our_bench.proxy.url)
+    broker.begin_enqueue([message("act", 0)])()
+
+    if fault == "cut":
+        our_bench.proxy.cut()
+        answer = broker.begin_enqueue([message("act", 1)])
+        our_bench.proxy.restore()
+    else:
+        our_bench.proxy.lose_answers()
+        answer = broker.begin_enqueue([message("act", 1)])
+        assert eventually(lambda: our_bench.pending() == 2)
+        our_bench.proxy.speak()
+    answer()
+
+    assert our_bench.pending() == 2
+    broker.begin_enqueue([message("act", 2)])()
+    assert our_bench.pending() == 3
+
+
+def test_what_redis_has_no_memory_for_is_refused_by_the_answer(
+    private_redis: RedisServer, short_folder: Path, request: pytest.FixtureRequest
+) -> None:
+    bench = Bench(private_redis.url, short_folder, stock=False)
+    request.addfinalizer(bench.close)
+    broker = bench.broker()
+    broker.begin_enqueue([message("act", 0)])()
+    bench.redis.config_set("maxmemory", broker.memory().used_bytes)
+
+    answer = broker.begin_enqueue([message("act", "x" * 10_000) for _ in range(100)])
+    with pytest.raises(QueueAway, match="memory limit"):
+        answer()
+
+    bench.redis.config_set("maxmemory", 0)
+    broker.begin_enqueue([message("act", 1)])()
+    assert bench.pending() == 2
+
+
 def test_a_chunk_is_sent_whole_or_not_at_all_at_the_memory_limit(
     private_redis: RedisServer, short_folder: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -98,6 +98,7 @@ class FakeQueue:
         self.messages: list[Any] = []
         self.calls: list[int] = []
         self.failures: list[QueueAway] = []
+        self.lost_answers: list[QueueAway] = []
         self.pending = 0
         self.bytes = 0
         self.memory_now = Memory(used_bytes=0, max_bytes=0, policy="noeviction")
@@ -110,6 +111,17 @@ class FakeQueue:
         self.calls.append(len(sent))
         self.pending += len(sent)
         return len(sent)
+
+    def begin_enqueue(self, messages: Iterable[Any]) -> Callable[[], int]:
+        sent = list(messages)
+
+        def answer() -> int:
+            count = self.enqueue_many(sent)
+            if self.lost_answers:
+                raise self.lost_answers.pop()
+            return count
+
+        return answer
 
     def depths(self) -> Mapping[str, Depth]:
         return {queues.BACKFILL: Depth(self.pending, 0, 0, 0, self.bytes)}

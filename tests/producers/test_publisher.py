@@ -51,6 +51,7 @@ class Sending:
 
     def publish(self, found: list[Parcel]) -> None:
         self.publisher.publish(found, before=self.going.extend, after=self.sent.extend)
+        self.publisher.finish()
 
     def start(self, found: list[Parcel]) -> threading.Thread:
         def run() -> None:
@@ -146,6 +147,41 @@ def test_a_chunk_that_failed_is_sent_again_with_the_same_ids(
     one.publish(found)
     assert [message.message_id for message in fake_queue.messages] == [p.message.message_id for p in found]
     assert one.sent == found
+
+
+def test_reading_goes_on_while_redis_takes_in_a_chunk_and_only_its_answer_counts(
+    fake_queue: Any, sending: Callable[..., Sending]
+) -> None:
+    one = sending(marks=HighWater(1_000, 1 << 20, 0.6))
+    found = some_parcels(150)
+    one.publisher.publish(found, before=one.going.extend, after=one.sent.extend)
+    assert (one.going, one.sent) == (found, found[:100])
+    one.publisher.finish()
+    assert one.sent == found
+
+
+def test_a_chunk_whose_answer_was_lost_is_sent_again_with_the_same_ids_before_the_next(
+    fake_queue: Any, sending: Callable[..., Sending]
+) -> None:
+    fake_queue.lost_answers = [QueueAway("the answer was lost")]
+    found = some_parcels(101)
+    one = sending(marks=HighWater(1_000, 1 << 20, 0.6))
+    one.publish(found)
+    ids = [parcel.message.message_id for parcel in found]
+    assert [message.message_id for message in fake_queue.messages] == [*ids[:100], *ids]
+    assert one.sent == one.going == found
+
+
+def test_an_answer_that_never_comes_is_given_up_and_its_chunk_never_counts_as_sent(
+    fake_queue: Any, sending: Callable[..., Sending]
+) -> None:
+    one = sending(patience_s=0.5)
+    fake_queue.lost_answers = [QueueAway("the answer was lost")]
+    one.publisher.publish(some_parcels(1), before=one.going.extend, after=one.sent.extend)
+    fake_queue.failures = [QueueAway("nobody answers")] * 100
+    with pytest.raises(QueueAway, match="nobody answers"):
+        one.publisher.finish()
+    assert (len(one.going), one.sent) == (1, [])
 
 
 def test_a_redis_that_stays_away_is_given_up_with_its_reason_and_nothing_counts_as_sent(
