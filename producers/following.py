@@ -21,6 +21,10 @@ from shared.counting import counted
 from shared.errors import QueueAway
 
 _TICK_S: Final = 0.2
+#: The first pause once all is sent and little is open; it grows while nothing is heard.
+_LAST_TICK_S: Final = 0.02
+#: So few open messages may be asked for that often.
+_FEW: Final = 200
 _LOOK_AT_WORKERS_S: Final = 1.0
 _SAY_AGAIN_S: Final = 10.0
 
@@ -62,10 +66,10 @@ class Follower:
 
     async def follow(self, feeding: asyncio.Future[None]) -> None:
         """Return when the feed is through and everything sent was heard of; raises GaveUpError."""
+        pause_s = _TICK_S
         while True:
             fed = feeding.done()
-            if self._watch is not None:
-                await self._watch.look()
+            heard = 0 if self._watch is None else await self._watch.look()
             self._reporter.update(self._snapshot())
             if fed and (self._watch is None or self._watch.is_done or feeding.exception() is not None):
                 return
@@ -76,7 +80,14 @@ class Follower:
             if not fed:
                 await asyncio.wait([feeding], timeout=_TICK_S)
             else:
-                await asyncio.sleep(_TICK_S)
+                pause_s = self._pause_s(pause_s, heard)
+                await asyncio.sleep(pause_s)
+
+    def _pause_s(self, last_s: float, heard: int) -> float:
+        """Return how long to wait before the next look: whoever waits for the end shall not wait for a tick."""
+        if self._outbound is not None and heard and len(self._outbound) <= _FEW:
+            return _LAST_TICK_S
+        return min(2 * last_s, _TICK_S)
 
     def _snapshot(self) -> Snapshot:
         waiting = self._publisher.waiting if self._publisher is not None else None
