@@ -54,6 +54,10 @@ class HeldRun:
     run_updated_at: str | None = None  # as a before-image keeps it
 
 
+# Enum's own look-up is a chain of Python functions, and a run has eleven rows.
+_TABLES: Final = {table.value: table for table in Table}
+
+
 def lock_key(run_id: str) -> int:
     """Return the key of a run's advisory lock: 63 bits of a hash; a collision only makes two runs wait."""
     return int.from_bytes(blake2b(run_id.encode(), digest_size=8).digest(), "big", signed=True)
@@ -90,7 +94,7 @@ async def read_held(connection: asyncpg.Connection, run_ids: Collection[RunId]) 
     existing = [run_id for run_id, run in held.items() if run.run is not None]
     if existing:
         for record in await connection.fetch(QUERIES["read_row_ids"], existing):
-            key = RowKey(Table(record["table"]), record["number"])
+            key = RowKey(_TABLES[record["table"]], record["number"])
             held[record["runId"]].rows[key] = HeldRow(record["id"], None, record["starred"])
     for record in await connection.fetch(QUERIES["read_open_letters"], ids):
         letters = held[record["run_id"]].letters.setdefault(Stage(record["stage"]), [])

@@ -13,7 +13,7 @@ import orjson
 from shared.contract import Origin
 from shared.documents import Sha256
 from shared.ids import RunId, Stage
-from shared.mapping.manifest import ManifestEntry
+from shared.mapping.manifest import ManifestText
 from shared.rows import FactSource, OutputFacts
 from workers.ordering import Authority, OrderKey
 
@@ -65,7 +65,7 @@ class LedgerEntry:
     produced_at: datetime
     origin: Origin
     authority: Authority
-    manifest: tuple[ManifestEntry, ...]
+    manifest: ManifestText
     gaps: tuple[str, ...]
     facts: OutputFacts
     mends: frozenset[Sha256]
@@ -111,7 +111,7 @@ def record_of(entry: LedgerEntry) -> tuple[Any, ...]:
         entry.produced_at,
         entry.origin,
         entry.authority,
-        _json([{"name": m.name, "size": m.size, "sha256": m.sha256} for m in entry.manifest]),
+        entry.manifest,
         _json(entry.gaps),
         _json(_facts_json(entry.facts)),
         sorted(entry.mends),
@@ -132,9 +132,7 @@ def entry_of(record: Mapping[str, Any]) -> LedgerEntry:
         produced_at=record["produced_at"],
         origin=_ORIGINS[record["origin"]],
         authority=_AUTHORITIES[record["authority"]],
-        manifest=tuple(
-            [ManifestEntry(m["name"], m["size"], Sha256(m["sha256"])) for m in orjson.loads(record["manifest"])]
-        ),
+        manifest=ManifestText(record["manifest"]),
         gaps=() if record["gaps"] == "[]" else tuple(orjson.loads(record["gaps"])),
         facts=_NO_FACTS if record["facts"] == "{}" else _facts_of(orjson.loads(record["facts"])),
         mends=frozenset(record["mends"]),

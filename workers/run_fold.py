@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.contract import Origin, Prefer, StageOutputsMessage
@@ -22,8 +22,9 @@ from shared.verdicts import Verdict
 from workers.deciding import Candidate
 from workers.held_state import HeldRun, OpenLetter, RunRecord
 from workers.intake import BadOutput, Intake, letter_for
+from workers.ledger import RowKey
 from workers.plan import DeliveryRow, KeptDocuments, Plan, RowInsert
-from workers.stage_fold import Applicant, StageFold, changed_rows, stage_of
+from workers.stage_fold import Applicant, HeldRow, StageFold, changed_rows, stage_of
 
 #: Iterating an enum class is slow, and this is done for every run.
 _STAGES: Final = tuple(Stage)
@@ -46,11 +47,12 @@ class RunFold:
         held = self.held
         self.evidence = held.record.evidence if held.record is not None else RunEvidence()
         self.owner = held.run.user_id if held.run is not None else None
-        self.stages = {stage: StageFold(held.run_id, stage, held.entries.get(stage), {}) for stage in _STAGES}
+        rows: dict[Stage, dict[RowKey, HeldRow]] = {stage: {} for stage in _STAGES}
         for key, row in held.rows.items():
-            self.stages[stage_of(key)].rows[key] = row
-        for fold in self.stages.values():
-            fold.initial_rows = dict(fold.rows)
+            rows[stage_of(key)][key] = row
+        self.stages = {
+            stage: StageFold(held.run_id, stage, held.entries.get(stage), rows[stage]) for stage in _STAGES
+        }
 
     @property
     def deleted(self) -> bool:
@@ -106,21 +108,22 @@ class RunFold:
         fold = self.stages[good.body.stage]
         verdict, gaps = fold.fold(good, run_deleted=self.deleted)
         candidate = good.candidate
+        produced_at = candidate.produced_at
         if verdict in (Verdict.APPLIED, Verdict.DUPLICATE) and fold.entry is not None:
             # What is older than the output is decided by its time in the ledger, as it is for letters that come later.
-            candidate = replace(candidate, produced_at=fold.entry.produced_at)
-        self._settle(good.body.stage, candidate, verdict)
+            produced_at = fold.entry.produced_at
+        self._settle(good.body.stage, candidate, produced_at, verdict)
         return verdict, gaps
 
-    def _settle(self, stage: Stage, candidate: Candidate, verdict: Verdict) -> None:
+    def _settle(self, stage: Stage, candidate: Candidate, produced_at: datetime, verdict: Verdict) -> None:
         """Tell the letters of an output that did not die; a replayed one that was not written waits again."""
         self.settled.append(
             SettledOutput(
                 self.held.run_id,
                 stage,
                 candidate.content_sha256,
-                candidate.produced_at,
-                verdict.value,
+                produced_at,
+                verdict,
                 next(iter(candidate.mended), None),
             )
         )
@@ -129,7 +132,7 @@ class RunFold:
         entry = self.stages[bad.body.stage].entry
         if self.deleted or (entry is not None and bad.candidate.content_sha256 in entry.mends):
             verdict = Verdict.DELETED if self.deleted else Verdict.MENDED
-            self._settle(bad.body.stage, bad.candidate, verdict)
+            self._settle(bad.body.stage, bad.candidate, bad.candidate.produced_at, verdict)
             return verdict
         self.letters.append(letter_for(bad, intake, evidence_of(bad.malformed)))
         return Verdict.DEAD_LETTERED

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from shared.comparing.adoption import equal_enough_to_adopt
 from shared.comparing.row_hash import row_sha256
@@ -18,7 +18,7 @@ from shared.contract import Origin, OutputBody
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage, row_id
 from shared.mapping import map_output
-from shared.mapping.manifest import manifest_of
+from shared.mapping.manifest import manifest_text
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
 from shared.verdicts import Verdict
 from workers.deciding import Action, Candidate, Decision, decide
@@ -132,7 +132,7 @@ class StageFold:
             produced_at=decision.produced_at or candidate.produced_at,
             origin=applicant.origin,
             authority=decision.authority,
-            manifest=manifest_of(applicant.documents),
+            manifest=manifest_text(applicant.documents),
             gaps=tuple(gaps),
             facts=applicant.map().facts,
             mends=(entry.mends if entry else frozenset()) | candidate.mended,
@@ -204,7 +204,7 @@ class StageFold:
             produced_at=datetime.fromtimestamp(0, tz=candidate.produced_at.tzinfo),
             origin=applicant.origin,
             authority=Authority.ADOPTED,
-            manifest=(),
+            manifest=manifest_text(()),
             gaps=(),
             facts=applicant.map().facts,
             mends=candidate.mended,
@@ -278,11 +278,15 @@ def rows_of(mapped: MappedOutput) -> dict[RowKey, WebRow]:
     return rows
 
 
+# Enum's own look-up is a chain of Python functions, and this is asked for every row.
+_STAGES: Final = {stage.value: stage for stage in Stage}
+
+
 def stage_of(key: RowKey) -> Stage:
     """Return the stage whose output writes the row."""
     match key.table:
         case Table.STAGE_OUTPUT:
-            return Stage(key.number)
+            return _STAGES[key.number]
         case Table.INSPIRATION_REPORT:
             return Stage.INSPIRATIONS
         case Table.OPPORTUNITY_CARD:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from functools import lru_cache
 
 
 class Kind(Enum):
@@ -13,6 +14,7 @@ class Kind(Enum):
     OTHER = auto()
 
 
+@lru_cache(maxsize=4096)
 def kind_of(name: str) -> Kind:
     """Return the kind of the document `name`."""
     if name.endswith(".json"):

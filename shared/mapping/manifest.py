@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NewType, cast
 
+import orjson
 from pydantic import JsonValue
 
 from shared.documents import Document, Sha256, in_natural_order
+
+#: A manifest as the ledger's column holds it: it is kept for every output, and read for few.
+ManifestText = NewType("ManifestText", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,14 @@ def manifest_of(documents: Iterable[Document]) -> tuple[ManifestEntry, ...]:
     )
 
 
-def is_manifest_of(manifest: Sequence[ManifestEntry], documents: Sequence[Document]) -> bool:
+def manifest_text(documents: Iterable[Document]) -> ManifestText:
+    """Return the manifest of `documents`, in natural order of their names, as the ledger's column holds it."""
+    return ManifestText(orjson.dumps(_values(in_natural_order(documents))).decode())
+
+
+def is_manifest_of(manifest: ManifestText, documents: Iterable[Document]) -> bool:
     """Return whether the manifest is that of documents in natural order."""
-    return len(manifest) == len(documents) and all(
-        entry.name == document.name and entry.size == len(document.content) and entry.sha256 == document.sha256
-        for entry, document in zip(manifest, documents, strict=True)
-    )
+    return bool(orjson.loads(manifest) == _values(documents))
 
 
 def manifest_to_json(manifest: Iterable[ManifestEntry]) -> list[JsonValue]:
@@ -55,6 +61,12 @@ def manifest_to_json(manifest: Iterable[ManifestEntry]) -> list[JsonValue]:
 def manifest_from_json(values: Sequence[JsonValue]) -> tuple[ManifestEntry, ...]:
     """Return the manifest that `manifest_to_json` gave."""
     return tuple(ManifestEntry.from_json(value) for value in values)
+
+
+def _values(documents: Iterable[Document]) -> list[dict[str, JsonValue]]:
+    return [
+        {"name": document.name, "size": len(document.content), "sha256": document.sha256} for document in documents
+    ]
 
 
 def sha256_of(content: bytes) -> Sha256:

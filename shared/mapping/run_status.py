@@ -43,7 +43,10 @@ def advance(current: RunRow, derived: RunRow, written: Mapping[str, JsonValue]) 
     may change as well, from a status of theirs by `FOREIGN_TRANSITIONS`. `currentStage` never falls; the id and
     the user never change.
     """
-    held, wanted = derived_values(current), derived_values(derived)
+    wanted = derived_values(derived)
+    held, after = as_written(derived_values(current)), as_written(wanted)
+    if held == after:
+        return {}
     ours = frozenset(_still_ours(held, written))
     is_inserted = written.keys() >= frozenset(_DESCRIPTIVE)
 
@@ -54,16 +57,16 @@ def advance(current: RunRow, derived: RunRow, written: Mapping[str, JsonValue]) 
     if is_transition:
         is_allowed = not is_inserted and (current.status, derived.status) in FOREIGN_TRANSITIONS
         if "status" not in ours and not is_allowed:
-            return _changes(changing, held, wanted)
+            return _changes(changing, held, after, wanted)
         changing.append("status")
     for column in _OF_STATUS:
         if column in ours or (not is_inserted and (is_transition or held[column] is None)):
             changing.append(column)
-    return _changes(changing, held, wanted)
+    return _changes(changing, held, after, wanted)
 
 
-def _still_ours(held: Mapping[str, ColumnValue], written: Mapping[str, JsonValue]) -> Iterator[str]:
-    for column, value in as_written(held).items():
+def _still_ours(held: Mapping[str, JsonValue], written: Mapping[str, JsonValue]) -> Iterator[str]:
+    for column, value in held.items():
         if column in written and value == _normal(column, written[column]):
             yield column
 
@@ -75,7 +78,9 @@ def _normal(column: str, value: JsonValue) -> JsonValue:
 
 
 def _changes(
-    columns: list[str], held: Mapping[str, ColumnValue], wanted: Mapping[str, ColumnValue]
+    columns: list[str],
+    held: Mapping[str, JsonValue],
+    after: Mapping[str, JsonValue],
+    wanted: Mapping[str, ColumnValue],
 ) -> dict[str, ColumnValue]:
-    before, after = as_written(held), as_written(wanted)
-    return {column: wanted[column] for column in columns if before[column] != after[column]}
+    return {column: wanted[column] for column in columns if held[column] != after[column]}
