@@ -31,12 +31,13 @@ def measure(stores: BenchmarkStores, root: Path, runs: int) -> dict[str, float]:
     """Return milliseconds of processor time a run, by part, and `runs_per_s` of the whole; raises BenchmarkFailed."""
     stores.renew()
     publish = [command_path("producer"), "backfill", "--all", "--json", "--root", str(root)]
+    before = stores.server_times()
     published = run_measured(publish, stores.environment() | WITHOUT_MARKS)
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(stores)) for _ in range(WORKER_PROCESSES)]
         for worker in workers:
             _read(worker.stdout).readline()
-        before, started_s = stores.server_times(), time.perf_counter()
+        started_s = time.perf_counter()
         for worker in workers:
             _write_line(worker)
         said = [json.loads(_read(worker.stdout).readline()) for worker in workers]

@@ -33,6 +33,7 @@ from producers.summary import text, write_json
 from producers.tally import Tally
 from producers.worker_processes import WorkerProcesses
 from shared.broker.broker import RunferryBroker, make_broker
+from shared.collecting import collect_rarely
 from shared.command import first_and_last, print_lines, say
 from shared.errors import DatabaseAway, QueueAway
 from shared.ids import RunId
@@ -48,6 +49,7 @@ _STOP_WORKERS_GRACE_S: Final = 5.0
 
 def run_backfill(options: BackfillOptions, settings: Settings, *, as_json: bool) -> int:
     """Run one backfill, print its summary, and return the exit status."""
+    collect_rarely()
     scanner = Scanner(options.root, Limits(options.settle_s, settings.max_output_bytes), share=options.share)
     scanner.check_root()
     with closing(Tally()) as tally:

@@ -5,7 +5,6 @@ Run as `python -m workers.process`; settings come from the environment, which `w
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ from shared.broker.broker import RunferryBroker, make_broker
 from shared.broker.clock import ahead_of_redis
 from shared.broker.holds import Holds
 from shared.broker.registry import WorkerInfo, WorkerState
+from shared.collecting import collect_rarely
 from shared.command import say
 from shared.errors import RunferryError
 from shared.log import configure, report_uncaught
@@ -48,7 +48,6 @@ _PREFETCH_PER_THREAD: Final = 2
 #: Each is work for some tenths of a second: what a process holds, the others can't do.
 _SLICES_PREFETCHED: Final = 3
 _TICK_S: Final = 1.0
-_COLLECT_AFTER_OBJECTS: Final = 20_000
 
 log = structlog.get_logger("workers.process")  # it runs as __main__
 
@@ -100,9 +99,7 @@ def run_process(
     broker.most_prefetched[queues.BACKFILL] = settings.worker_threads - _kept_free(settings.worker_threads)
     broker.most_prefetched[queues.RECONCILE] = _SLICES_PREFETCHED
     ending = _end_on_signals()
-    # What a boot makes stays for good, and what a message makes goes with it: collecting often finds nothing.
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+    collect_rarely()
     holds = Holds(broker.client, settings.namespace)
     # A queue that is held is held from the first message on: a process that is replaced takes none of it.
     _follow_holds(broker, holds, queue_names)

@@ -20,6 +20,7 @@ from ops.reconcile.report import Ending, exit_status, text, write_json
 from ops.reconcile.tally import Tally
 from producers.worker_processes import WorkerProcesses
 from shared.broker.broker import RunferryBroker, make_broker
+from shared.collecting import collect_rarely
 from shared.command import DONE, print_json, print_lines
 from shared.connection_errors import DATABASE_LOST, explain_database
 from shared.database import connect
@@ -33,6 +34,7 @@ _STOP_WORKERS_GRACE_S: Final = 5.0
 
 def run_reconcile(options: ReconcileOptions, settings: Settings, *, as_json: bool) -> int:
     """Make one report, print it, and return the exit status."""
+    collect_rarely()
     stores = resolve_stores(settings)
     with closing(Tally()) as tally:
         # A bar that still ran would be drawn once more below the report.

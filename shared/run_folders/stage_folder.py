@@ -7,7 +7,6 @@ milliseconds, so that alone is not enough: the settle time covers the rest.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -211,8 +210,11 @@ def _list(folder: Folder, stage: Stage) -> Listing:
                 raise FaultError(FaultKind.NAME, reason)
             if is_link and not os.path.isfile(followed(folder, name)):  # noqa: PTH113 - the hot path has strings
                 continue
-            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                entries.append(_Entry(name, is_link, entry.stat(follow_symlinks=is_link), name))
+            try:
+                status = entry.stat(follow_symlinks=is_link)
+            except FileNotFoundError:  # removed since it was listed
+                continue
+            entries.append(_Entry(name, is_link, status, name))
     if has_intent:
         # None: it was removed since it was listed, and the listing no longer holds.
         rolled = _roll_forward(folder, entries)
@@ -270,6 +272,8 @@ def _content(folder: Folder, stage: Stage, entry: _Entry) -> bytes:
         raise FaultError(FaultKind.UNREADABLE, reason) from None
     finally:
         os.close(fd)
-    if len(content) != entry.status.st_size or entry.sha256 not in (None, sha256_of(content)):
+    if len(content) != entry.status.st_size:
+        raise _ChangedError
+    if entry.sha256 is not None and entry.sha256 != sha256_of(content):
         raise _ChangedError
     return content
