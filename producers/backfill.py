@@ -1,7 +1,7 @@
 """Backfill: carries what is on disk to the queue, and where asked follows it to its end. The composition root.
 
-One thread reads and publishes; the event loop of the main thread listens for deliveries, watches over the workers
-and shows how far it is.
+One thread reads and publishes, a second one of the broker sends; the event loop of the main thread listens for
+deliveries, watches over the workers and shows how far it is.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class _Backfill:
                 self._tally,
                 max_message_bytes=settings.max_message_bytes,
                 outbound=outbound,
-                accounted=self._accounted(asked) if options.resume else None,
+                accounted=self._accounted(asked, publisher) if options.resume else None,
                 applied=self._applied(asked),
             )
             feed = self._feed(sink)
@@ -213,8 +213,11 @@ class _Backfill:
             rate_per_s=self._options.rate_per_s,
         )
 
-    def _accounted(self, database: Database) -> Ask:
-        """Return a way for the feed's thread to ask the database, which belongs to this loop."""
+    def _accounted(self, database: Database, publisher: Publisher) -> Ask:
+        """Return a way for the feed's thread to ask the database, which belongs to this loop.
+
+        It waits for a database that is away, and before that for what the publisher has underway.
+        """
         loop = asyncio.get_running_loop()
 
         def ask(run_ids: Sequence[RunId]) -> frozenset[OutputKey]:
@@ -222,6 +225,7 @@ class _Backfill:
                 try:
                     return asyncio.run_coroutine_threadsafe(database.accounted(run_ids), loop).result()
                 except DatabaseAway:
+                    publisher.finish()
                     if self._stop.wait(_RETRY_S):
                         raise StoppedError from None
 

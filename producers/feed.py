@@ -42,6 +42,9 @@ class Sink(Protocol):
     def take(self, batch: Sequence[RunOutputs]) -> None:
         """Publish the batch, or look at it; raises StoppedError when the user asked to stop."""
 
+    def tend(self) -> None:
+        """See to what is underway, without waiting for it unless it failed; raises as `take`."""
+
     def finish(self) -> None:
         """Wait until all that was taken is really published; raises as `take`."""
 
@@ -98,16 +101,19 @@ class Feed:
         """Read everything; raises StoppedError when the user asked to stop, and what the sink raises."""
         try:
             self._read_all()
+            self._sink.finish()
+        except StoppedError:
+            self._sink.finish()  # what was sent must be counted as such
+            raise
         finally:
             for deferred in self._deferred:
                 self._tally.left_out(deferred.run_id, deferred.unsettled)
-            # Also when it is stopped: what was sent must be counted as such.
-            self._sink.finish()
 
     def _read_all(self) -> None:
         for run in self._runs():
             if self._stop.is_set():
                 raise StoppedError
+            self._sink.tend()
             self._tally.scanned(run)
             self._add(RunOutputs(run.run_id, run.outputs, run.stages_at_source))
             self._defer(run.run_id, run.unsettled, run.stages_at_source, self._monotonic_s() + self._longest_s)

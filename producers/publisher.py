@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -32,7 +33,7 @@ class Queue(Protocol):
 
     def enqueue_many(self, messages: Iterable[Message[Any]]) -> int: ...
 
-    def begin_enqueue(self, messages: Iterable[Message[Any]]) -> Callable[[], int]: ...
+    def begin_enqueue(self, messages: Iterable[Message[Any]]) -> Future[int]: ...
 
     def depths(self) -> Mapping[str, Depth]: ...
 
@@ -52,12 +53,21 @@ class Waiting:
     for_workers: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Underway:
+    """A chunk that is being sent."""
+
+    chunk: Sequence[Parcel]
+    answer: Future[int]
+    after: Callable[[Sequence[Parcel]], None]
+
+
 class Publisher:
     """Publishes for one backfill, in one thread; `waiting` may be read by others.
 
-    While Redis takes in one chunk, the caller reads on: the answer is waited for before the next chunk goes. A
-    chunk that failed is sent again with the same message ids: whether Redis had taken it is unknown, and a message
-    that is there twice counts once.
+    While Redis takes in one chunk, the caller reads on, and tends to it now and then; the next chunk goes after the
+    answer. A chunk that failed is sent again with the same message ids: whether Redis had taken it is unknown, and a
+    message that is there twice counts once.
     """
 
     def __init__(
@@ -79,7 +89,7 @@ class Publisher:
         self._monotonic_s = monotonic_s
         self._room = NO_ROOM
         self._next_s = 0.0
-        self._underway: Callable[[], None] | None = None
+        self._underway: _Underway | None = None
 
     def publish(
         self,
@@ -88,7 +98,7 @@ class Publisher:
         before: Callable[[Sequence[Parcel]], None],
         after: Callable[[Sequence[Parcel]], None],
     ) -> None:
-        """Send all parcels, the last chunk up to its answer, for which the next call or `finish` waits.
+        """Send all parcels; the last chunk is still underway when this returns, and `finish` waits for it.
 
         `before` is called before a chunk is sent, and `after` once Redis has it for certain. Raises StoppedError when
         asked to stop, and QueueAway when Redis stays away for longer than the publisher may wait.
@@ -101,28 +111,28 @@ class Publisher:
             if self._stop.is_set():
                 raise StoppedError
             before(chunk)
-            self._begin(chunk, after)
+            self._underway = _Underway(chunk, self._queue.begin_enqueue(_messages(chunk)), after)
 
     def finish(self) -> None:
         """Wait until Redis has everything that was sent; raises as `publish`."""
         underway, self._underway = self._underway, None
-        if underway is not None:
-            underway()
+        if underway is None:
+            return
+        try:
+            underway.answer.result()
+        except QueueAway as away:
+            self._wait(str(away), _RETRY_S, for_workers=False)
+            self._retried(lambda: self._queue.enqueue_many(_messages(underway.chunk)))
+        self.waiting = None
+        underway.after(underway.chunk)
 
-    def _begin(self, chunk: Sequence[Parcel], after: Callable[[Sequence[Parcel]], None]) -> None:
-        messages = [parcel.message for parcel in chunk]
-        answer = self._queue.begin_enqueue(messages)
+    def tend(self) -> None:
+        """See to a chunk that was answered, or failed, meanwhile; raises as `publish`.
 
-        def end() -> None:
-            try:
-                answer()
-            except QueueAway as away:
-                self._wait(str(away), _RETRY_S, for_workers=False)
-                self._retried(lambda: self._queue.enqueue_many(messages))
-            self.waiting = None
-            after(chunk)
-
-        self._underway = end
+        Whoever reads on for long without anything to publish calls this: a chunk that failed must not wait for it.
+        """
+        if self._underway is not None and self._underway.answer.done():
+            self.finish()
 
     def _chunks(self, parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
         most = min(_CHUNK_MESSAGES, self._marks.messages)
@@ -165,7 +175,7 @@ class Publisher:
         self._next_s = start_s + messages / self._rate_per_s
         if start_s > now_s:
             self.finish()
-            if self._stop.wait(start_s - now_s):
+            if self._stop.wait(max(0.0, start_s - self._monotonic_s())):
                 raise StoppedError
 
     def _retried(self, call: Callable[[], R]) -> R:
@@ -185,3 +195,7 @@ class Publisher:
             raise QueueAway(f"Gave up after {self._give_up_after_s:g} s: {reason}")
         if self._stop.wait(pause_s):
             raise StoppedError
+
+
+def _messages(chunk: Sequence[Parcel]) -> list[Message[Any]]:
+    return [parcel.message for parcel in chunk]

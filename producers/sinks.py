@@ -96,6 +96,10 @@ class PublishSink:
             )
         self._publisher.publish(ready, before=self._going, after=self._tally.sent)
 
+    def tend(self) -> None:
+        """See to what is underway; raises as `Publisher.publish`."""
+        self._publisher.tend()
+
     def finish(self) -> None:
         """Wait until Redis has all of it; raises as `Publisher.publish`."""
         self._publisher.finish()
@@ -128,6 +132,9 @@ class DryRunSink:
         for run in batch:
             mapped = [self._map(run.run_id, output) for output in run.outputs]
             self._tally.rows["Run"] += any(mapped)
+
+    def tend(self) -> None:
+        """Do nothing: nothing is underway."""
 
     def finish(self) -> None:
         """Do nothing: what was taken is mapped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from enum import IntEnum
 from hashlib import sha1
 from typing import Final, NewType
@@ -30,6 +31,10 @@ class Stage(IntEnum):
 
     # Enum's own hash is a Python function; stages are dictionary keys wherever outputs are counted.
     __hash__ = int.__hash__
+
+
+#: By number: Enum's own look-up is a chain of Python functions, and a run has a dozen of them.
+STAGES: Final[Mapping[int, Stage]] = {stage.value: stage for stage in Stage}
 
 
 def parse_run_id(text: str) -> RunId:

@@ -77,8 +77,11 @@ async def commit_plan(connection: asyncpg.Connection, plan: Plan, worker: str) -
     if plan.revived:
         await connection.execute(QUERIES["forget_ledger"], plan.revived)
     await _copy(connection, "Run", _RUN_COLUMNS, [_run_values(run, now) for run in plan.run_inserts])
-    for run_id, changes in plan.run_changes:
-        await connection.execute(QUERIES["advance_run"], run_id, *_run_change_values(changes))
+    if plan.run_changes:
+        await connection.executemany(
+            QUERIES["advance_run"],
+            [(run_id, *_run_change_values(changes)) for run_id, changes in plan.run_changes],
+        )
     await _insert_rows(connection, plan.row_inserts, now)
     await _update_rows(connection, plan.row_updates)
     await _delete_rows(connection, plan)

@@ -16,7 +16,7 @@ from shared.ids import RunId, Stage
 from shared.mapping.run_evidence import RunEvidence
 from shared.mapping.run_row import RunRow
 from shared.sql import load_queries
-from workers.ledger import LedgerEntry, RowKey, Table, entry_of
+from workers.ledger import TABLES, LedgerEntry, RowKey, Table, entry_of
 from workers.row_images import beyond_values, card_of, instant, report_of, run_row_of, stage_output_of
 from workers.stage_fold import HeldRow
 
@@ -52,10 +52,6 @@ class HeldRun:
     rows: dict[RowKey, HeldRow]
     letters: dict[Stage, list[OpenLetter]]
     run_updated_at: str | None = None  # as a before-image keeps it
-
-
-# Enum's own look-up is a chain of Python functions, and a run has eleven rows.
-_TABLES: Final = {table.value: table for table in Table}
 
 
 def lock_key(run_id: str) -> int:
@@ -94,7 +90,7 @@ async def read_held(connection: asyncpg.Connection, run_ids: Collection[RunId]) 
     existing = [run_id for run_id, run in held.items() if run.run is not None]
     if existing:
         for record in await connection.fetch(QUERIES["read_row_ids"], existing):
-            key = RowKey(_TABLES[record["table"]], record["number"])
+            key = RowKey(TABLES[record["table"]], record["number"])
             held[record["runId"]].rows[key] = HeldRow(record["id"], None, record["starred"])
     for record in await connection.fetch(QUERIES["read_open_letters"], ids):
         letters = held[record["run_id"]].letters.setdefault(Stage(record["stage"]), [])

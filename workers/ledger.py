@@ -12,7 +12,7 @@ import orjson
 
 from shared.contract import Origin
 from shared.documents import Sha256
-from shared.ids import RunId, Stage
+from shared.ids import STAGES, RunId, Stage
 from shared.mapping.manifest import ManifestText
 from shared.rows import FactSource, OutputFacts
 from workers.ordering import Authority, OrderKey
@@ -127,7 +127,7 @@ def entry_of(record: Mapping[str, Any]) -> LedgerEntry:
     """Return the entry that a row of `runferry.ledger` holds."""
     return LedgerEntry(
         run_id=RunId(record["run_id"]),
-        stage=_STAGES[record["stage"]],
+        stage=STAGES[record["stage"]],
         content_sha256=Sha256(record["content_sha256"]),
         produced_at=record["produced_at"],
         origin=_ORIGINS[record["origin"]],
@@ -163,7 +163,7 @@ def _written_json(row: WrittenRow) -> dict[str, Any]:
 
 def _written_of(value: Mapping[str, Any]) -> WrittenRow:
     return WrittenRow(
-        RowKey(_TABLES[value["table"]], value["number"]),
+        RowKey(TABLES[value["table"]], value["number"]),
         value["id"],
         _OPERATIONS[value["op"]],
         value["sha256"],
@@ -172,10 +172,9 @@ def _written_of(value: Mapping[str, Any]) -> WrittenRow:
 
 
 # Enum's own look-up is a chain of Python functions, and an entry has a dozen of them.
-_STAGES: Final = {stage.value: stage for stage in Stage}
 _AUTHORITIES: Final = {authority.value: authority for authority in Authority}
 _ORIGINS: Final = {origin.value: origin for origin in Origin}
-_TABLES: Final = {table.value: table for table in Table}
+TABLES: Final = {table.value: table for table in Table}
 _OPERATIONS: Final = {operation.value: operation for operation in RowOperation}
 
 

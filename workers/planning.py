@@ -12,6 +12,7 @@ from workers.held_state import HeldRun
 from workers.intake import Intake, Undeliverable
 from workers.plan import DeliveryRow, Plan
 from workers.run_fold import RunFold
+from workers.stage_fold import stage_of
 
 #: Owner of migrated runs where nobody is named; the writer adds it to "User" when it is missing.
 MIGRATION_USER = "migration-user"
@@ -51,13 +52,20 @@ def plan_batch(
 
 
 def needs_values(intake: Intake, held: HeldRun) -> bool:
-    """Say whether the run's rows must be read to judge the message: only a plain duplicate goes by the ledger alone."""
+    """Say whether the run's rows must be read for the message: to be compared with it, or to be overwritten.
+
+    A plain duplicate goes by the ledger alone, and an output of a stage that has no rows yet, as the next one of a
+    pipeline is, needs none of the others'.
+    """
     if not held.rows:
         return False
     message = intake.message
     if isinstance(message, StageOutputsMessage) and message.prefer is Prefer.FILES:
         return True
+    stages = {stage_of(key) for key in held.rows}
     for good in intake.good:
+        if good.body.stage not in stages:
+            continue
         entry = held.entries.get(good.body.stage)
         if entry is None or entry.content_sha256 != good.candidate.content_sha256:
             return True

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 from shared.comparing.adoption import equal_enough_to_adopt
 from shared.comparing.row_hash import row_sha256
 from shared.contract import Origin, OutputBody
 from shared.documents import Document, Sha256
-from shared.ids import RunId, Stage, row_id
+from shared.ids import STAGES, RunId, Stage, row_id
 from shared.mapping import map_output
 from shared.mapping.manifest import manifest_text
 from shared.rows import InspirationReportRow, MappedOutput, OpportunityCardRow, StageOutputRow
@@ -278,15 +278,11 @@ def rows_of(mapped: MappedOutput) -> dict[RowKey, WebRow]:
     return rows
 
 
-# Enum's own look-up is a chain of Python functions, and this is asked for every row.
-_STAGES: Final = {stage.value: stage for stage in Stage}
-
-
 def stage_of(key: RowKey) -> Stage:
     """Return the stage whose output writes the row."""
     match key.table:
         case Table.STAGE_OUTPUT:
-            return _STAGES[key.number]
+            return STAGES[key.number]
         case Table.INSPIRATION_REPORT:
             return Stage.INSPIRATIONS
         case Table.OPPORTUNITY_CARD:

@@ -49,6 +49,7 @@ def run_reconcile(options: ReconcileOptions, settings: Settings, *, as_json: boo
 
 def run_publish(options: ReconcileOptions, settings: Settings, *, as_json: bool) -> int:
     """Ask the workers, say where the report will be, and return the exit status."""
+    collect_rarely()
     stores = resolve_stores(settings)
     with ReconcileProgress() as progress, terminable():
         published = asyncio.run(_publish(options, settings, stores, progress))

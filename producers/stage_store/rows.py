@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-import orjson
 
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage
-from shared.mapping.manifest import manifest_from_json
+from shared.mapping.manifest import ManifestText, names_in
 from shared.mapping.restored import restore
 from shared.rows import StageOutputRow
 from shared.sql import load_queries
@@ -46,4 +45,4 @@ def restored(record: Any, run_id: RunId, stage: Stage) -> tuple[Document, ...]:
         for name, content in zip(record["kept_names"], record["kept_contents"], strict=True)
     ]
     row = StageOutputRow(run_id, stage, record["markdown"], record["json"])
-    return restore(row, kept, manifest_from_json(orjson.loads(record["manifest"])))
+    return restore(row, kept, names_in(ManifestText(record["manifest"])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -120,15 +120,15 @@ class RunferryBroker(RedisBroker):
         """
         return self._send_all(chunks(messages))
 
-    def begin_enqueue(self, messages: Iterable[Message[Any]]) -> Callable[[], int]:
-        """Make messages ready, and have a thread send them as `enqueue_many` does; what is returned waits for it.
+    def begin_enqueue(self, messages: Iterable[Message[Any]]) -> Future[int]:
+        """Make messages ready, and have a thread send them; the future ends as `enqueue_many` would.
 
         Redis takes its time for large chunks, and the caller has other work meanwhile. What was begun first is sent
-        first. What is returned must be called, and raises as `enqueue_many`.
+        first. Not to be used after `close`.
         """
         if self._sender is None:
             self._sender = ThreadPoolExecutor(1, thread_name_prefix="runferry-sender")
-        return self._sender.submit(self._send_all, list(chunks(messages))).result
+        return self._sender.submit(self._send_all, list(chunks(messages)))
 
     def _send_all(self, ready: Iterable[Sequence[Outgoing]]) -> int:
         sent = 0

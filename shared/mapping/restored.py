@@ -8,26 +8,23 @@ from shared.documents import Document, in_natural_order
 from shared.errors import NotRestorable
 from shared.formats.kinds import Kind, kind_of
 from shared.mapping.joined_markdown import split
-from shared.mapping.manifest import ManifestEntry
 from shared.rows import StageOutputRow
 
 
-def restore(
-    row: StageOutputRow, kept: Iterable[Document], manifest: Sequence[ManifestEntry]
-) -> tuple[Document, ...]:
-    """Return the documents of an output in natural order.
+def restore(row: StageOutputRow, kept: Iterable[Document], names: Sequence[str]) -> tuple[Document, ...]:
+    """Return the documents of an output in natural order; `names` are those of its manifest.
 
     Markdown and kept documents come back byte for byte, other JSON by value. What was edited in the rows comes
     back as edited. Raises NotRestorable where the rows no longer hold the manifest's documents.
     """
     restored = {document.name: document for document in kept}
-    left = [entry.name for entry in manifest if entry.name not in restored]
+    left = [name for name in names if name not in restored]
     markdown = [name for name in left if kind_of(name) is Kind.MARKDOWN]
     others = [name for name in left if kind_of(name) is not Kind.MARKDOWN]
     for document in split(row.markdown_output, markdown):
         restored[document.name] = document
     if row.json_output is not None and len(others) == 1:
         restored[others[0]] = Document(others[0], row.json_output.encode())
-    if restored.keys() != {entry.name for entry in manifest}:
+    if restored.keys() != set(names):
         raise NotRestorable("The rows hold other documents than the manifest says.")
     return in_natural_order(restored.values())

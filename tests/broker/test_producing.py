@@ -68,17 +68,27 @@ def test_a_send_that_is_repeated_adds_nothing(our_bench: Bench) -> None:
     assert (depth.waiting, depth.bytes, depth.pending) == (1, 2, 1)
 
 
-def test_while_redis_takes_in_what_was_begun_the_caller_is_free(our_bench: Bench) -> None:
+def test_what_is_begun_is_sent_whole_and_in_order(our_bench: Bench) -> None:
     broker = our_bench.broker()
     sent = [message("act", number) for number in range(450)]
 
-    answers = [broker.begin_enqueue(sent[:225]), broker.begin_enqueue(sent[225:])]
-    for answer in answers:
-        answer()
-    broker.begin_enqueue([])()
+    answers = [broker.begin_enqueue(each) for each in (sent[:225], sent[225:], [])]
+    assert [answer.result() for answer in answers] == [225, 225, 0]
 
     _, taken = our_bench.take(broker, 450)
     assert [delivery.message_id for delivery in taken] == [each.message_id for each in sent]
+
+
+def test_the_caller_is_free_while_redis_takes_in_what_was_begun(our_bench: Bench) -> None:
+    broker = our_bench.broker(url=our_bench.proxy.url)
+    broker.begin_enqueue([message("act", 0)]).result()
+
+    our_bench.proxy.lose_answers()
+    answer = broker.begin_enqueue([message("act", 1)])
+    assert eventually(lambda: our_bench.pending() == 2)
+    assert not answer.done()
+    our_bench.proxy.speak()
+    assert answer.result() == 1
 
 
 @pytest.mark.parametrize("fault", ["cut", "lose_answers"])
@@ -86,7 +96,7 @@ def test_what_was_begun_over_a_lost_connection_is_sent_again_and_is_there_once(
     our_bench: Bench, fault: str
 ) -> None:
     broker = our_bench.broker(url=our_bench.proxy.url)
-    broker.begin_enqueue([message("act", 0)])()
+    broker.begin_enqueue([message("act", 0)]).result()
 
     if fault == "cut":
         our_bench.proxy.cut()
@@ -97,10 +107,10 @@ def test_what_was_begun_over_a_lost_connection_is_sent_again_and_is_there_once(
         answer = broker.begin_enqueue([message("act", 1)])
         assert eventually(lambda: our_bench.pending() == 2)
         our_bench.proxy.speak()
-    answer()
+    answer.result()
 
     assert our_bench.pending() == 2
-    broker.begin_enqueue([message("act", 2)])()
+    broker.begin_enqueue([message("act", 2)]).result()
     assert our_bench.pending() == 3
 
 
@@ -110,15 +120,15 @@ def test_what_redis_has_no_memory_for_is_refused_by_the_answer(
     bench = Bench(private_redis.url, short_folder, stock=False)
     request.addfinalizer(bench.close)
     broker = bench.broker()
-    broker.begin_enqueue([message("act", 0)])()
+    broker.begin_enqueue([message("act", 0)]).result()
     bench.redis.config_set("maxmemory", broker.memory().used_bytes)
 
     answer = broker.begin_enqueue([message("act", "x" * 10_000) for _ in range(100)])
     with pytest.raises(QueueAway, match="memory limit"):
-        answer()
+        answer.result()
 
     bench.redis.config_set("maxmemory", 0)
-    broker.begin_enqueue([message("act", 1)])()
+    broker.begin_enqueue([message("act", 1)]).result()
     assert bench.pending() == 2
 
 

@@ -258,3 +258,26 @@ def test_the_embedded_urls_work_as_they_stand(services: embedded.EmbeddedService
     assert asyncio.run(database()) == "runferry"
     with redis.Redis.from_url(services.redis_url) as client:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_whoever_has_a_connection_of_the_pool_next_finds_nothing_of_the_last(database_url: str) -> None:
+    address = DatabaseAddress.parse(f"{database_url}{'&' if '?' in database_url else '?'}connection_limit=1")
+
+    async def found() -> tuple[object, ...]:
+        async with await create_pool(address, Settings.from_environment()) as pool:
+            async with pool.acquire() as first, first.transaction():
+                backend = await first.fetchval("SELECT pg_backend_pid()")
+                await first.execute("SELECT set_config('lock_timeout', '7', true), pg_advisory_xact_lock(7)")
+            async with pool.acquire() as second:
+                await second.execute("BEGIN; SELECT pg_advisory_xact_lock(7)")
+            async with pool.acquire() as third:
+                return (
+                    await third.fetchval("SELECT pg_backend_pid()") == backend,
+                    await third.fetchval("SHOW lock_timeout"),
+                    await third.fetchval(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+                    ),
+                    third.is_in_transaction(),
+                )
+
+    assert asyncio.run(found()) == (True, "0", 0, False)

@@ -15,7 +15,7 @@ from shared.documents import Document, in_natural_order
 from shared.errors import NotRestorable
 from shared.formats.kinds import Kind, kind_of
 from shared.ids import RunId, Stage
-from shared.mapping.manifest import manifest_from_json, manifest_of, manifest_to_json
+from shared.mapping.manifest import ManifestText, is_manifest_of, manifest_text, names_in
 from shared.mapping.output import map_output
 from shared.mapping.restored import restore
 
@@ -64,7 +64,7 @@ def _is_markdown(document: Document) -> bool:
 @given(outputs.filter(bool))
 def test_rows_give_back_the_documents_that_became_them(documents: tuple[Document, ...]) -> None:
     mapped = map_output(RUN, Stage.TRENDS, documents)
-    restored = restore(mapped.stage_output, mapped.kept_documents, manifest_of(documents))
+    restored = restore(mapped.stage_output, mapped.kept_documents, names_in(manifest_text(documents)))
     assert _as_values(restored) == _as_values(in_natural_order(documents))
 
 
@@ -74,14 +74,14 @@ def test_rows_give_back_the_documents_that_became_them(documents: tuple[Document
 def test_json_that_jsonb_would_change_comes_back_byte_for_byte(content: bytes) -> None:
     documents = (Document("trends.json", content),)
     mapped = map_output(RUN, Stage.TRENDS, documents)
-    assert restore(mapped.stage_output, mapped.kept_documents, manifest_of(documents)) == documents
+    assert restore(mapped.stage_output, mapped.kept_documents, names_in(manifest_text(documents))) == documents
 
 
 def test_what_was_edited_in_the_rows_comes_back_as_edited() -> None:
     documents = (Document("notes.md", b"# Notes"), Document("trends.json", b'{"a": 1}'))
     row = map_output(RUN, Stage.TRENDS, documents).stage_output
     edited = replace(row, markdown_output="# Changed", json_output='{"a": 2}')
-    restored = restore(edited, (), manifest_of(documents))
+    restored = restore(edited, (), names_in(manifest_text(documents)))
     assert restored == (Document("notes.md", b"# Changed"), Document("trends.json", b'{"a": 2}'))
 
 
@@ -94,17 +94,41 @@ def test_rows_that_lost_a_document_are_not_restorable(changes: dict[str, Any]) -
     documents = (Document("a.md", b"# A"), Document("b.md", b"# B"), Document("trends.json", b"{}"))
     row = map_output(RUN, Stage.TRENDS, documents).stage_output
     with pytest.raises(NotRestorable):
-        restore(replace(row, **changes), (), manifest_of(documents))
+        restore(replace(row, **changes), (), names_in(manifest_text(documents)))
 
 
 def test_a_lost_kept_document_is_told() -> None:
     documents = (Document("extra.json", b"[]"), Document("trends.json", b"{}"))
     mapped = map_output(RUN, Stage.TRENDS, documents)
     with pytest.raises(NotRestorable):
-        restore(mapped.stage_output, (), manifest_of(documents))
+        restore(mapped.stage_output, (), names_in(manifest_text(documents)))
 
 
-def test_a_manifest_survives_json() -> None:
-    manifest = manifest_of((Document("b.md", b"x"), Document("a.json", b"{}")))
-    assert [entry.name for entry in manifest] == ["a.json", "b.md"]
-    assert manifest_from_json(json.loads(json.dumps(manifest_to_json(manifest)))) == manifest
+def test_a_manifest_survives_jsonb_which_gives_it_back_in_other_words() -> None:
+    documents = (Document("b.md", b"x"), Document("a.json", b"{}"))
+    kept = ManifestText(json.dumps(json.loads(manifest_text(documents)), sort_keys=True, indent=1))
+    assert names_in(kept) == ("a.json", "b.md")
+    assert is_manifest_of(kept, in_natural_order(documents))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (),
+        (Document("a.json", b"{}"),),
+        (Document("b.md", b"x"), Document("a.json", b"{}")),
+        (Document("a.json", b"[]"), Document("b.md", b"x")),
+        (Document("a.json", b"{}"), Document("b.md", b"x y")),
+        (Document("a.json", b"{}"), Document("c.md", b"x")),
+        (Document("a.json", b"{}"), Document("b.md", b"x"), Document("c.md", b"x")),
+    ],
+    ids=str,
+)
+def test_a_manifest_is_that_of_its_documents_alone(found: tuple[Document, ...]) -> None:
+    manifest = manifest_text((Document("a.json", b"{}"), Document("b.md", b"x")))
+    assert not is_manifest_of(manifest, found)
+
+
+@pytest.mark.parametrize("damaged", ["{}", "null", "[]", "[1]", '[{"name": "a.json"}]'])
+def test_a_damaged_manifest_is_no_output_s(damaged: str) -> None:
+    assert not is_manifest_of(ManifestText(damaged), (Document("a.json", b"{}"),))

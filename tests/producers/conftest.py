@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,15 +113,16 @@ class FakeQueue:
         self.pending += len(sent)
         return len(sent)
 
-    def begin_enqueue(self, messages: Iterable[Any]) -> Callable[[], int]:
-        sent = list(messages)
-
-        def answer() -> int:
-            count = self.enqueue_many(sent)
+    def begin_enqueue(self, messages: Iterable[Any]) -> Future[int]:
+        answer: Future[int] = Future()
+        try:
+            count = self.enqueue_many(messages)
             if self.lost_answers:
                 raise self.lost_answers.pop()
-            return count
-
+        except QueueAway as away:
+            answer.set_exception(away)
+        else:
+            answer.set_result(count)
         return answer
 
     def depths(self) -> Mapping[str, Depth]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -155,7 +156,7 @@ def test_reading_goes_on_while_redis_takes_in_a_chunk_and_only_its_answer_counts
     one = sending(marks=HighWater(1_000, 1 << 20, 0.6))
     found = some_parcels(150)
     one.publisher.publish(found, before=one.going.extend, after=one.sent.extend)
-    assert (one.going, one.sent) == (found, found[:100])
+    assert (one.going, len(fake_queue.messages), one.sent) == (found, 150, found[:100])
     one.publisher.finish()
     assert one.sent == found
 
@@ -170,6 +171,33 @@ def test_a_chunk_whose_answer_was_lost_is_sent_again_with_the_same_ids_before_th
     ids = [parcel.message.message_id for parcel in found]
     assert [message.message_id for message in fake_queue.messages] == [*ids[:100], *ids]
     assert one.sent == one.going == found
+
+
+def test_a_chunk_that_failed_is_seen_to_though_nothing_more_is_published(
+    fake_queue: Any, sending: Callable[..., Sending]
+) -> None:
+    fake_queue.lost_answers = [QueueAway("the answer was lost")]
+    one = sending(marks=HighWater(1_000, 1 << 20, 0.6))
+    found = some_parcels(3)
+    one.publisher.publish(found, before=one.going.extend, after=one.sent.extend)
+    assert one.sent == []
+    one.publisher.tend()
+    assert one.sent == found
+
+
+def test_what_is_underway_is_not_waited_for_before_it_is_answered(
+    fake_queue: Any, sending: Callable[..., Sending]
+) -> None:
+    answer: Future[int] = Future()
+    fake_queue.begin_enqueue = lambda _: answer
+    one = sending()
+    found = some_parcels(1)
+    one.publisher.publish(found, before=one.going.extend, after=one.sent.extend)
+    one.publisher.tend()
+    assert (one.going, one.sent) == (found, [])
+    answer.set_result(1)
+    one.publisher.tend()
+    assert one.sent == found
 
 
 def test_an_answer_that_never_comes_is_given_up_and_its_chunk_never_counts_as_sent(

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 
 import asyncpg
-from writing_bench import QUIET, Bench, judged, outputs, trends
+from writing_bench import QUIET, Bench, cards, inspirations, judged, outputs, trends
 
 from shared.broker.handback import HandBack
 from shared.ids import RunId, Stage
@@ -71,6 +71,26 @@ def test_a_batch_waits_for_a_run_that_others_hold_only_once_more(bench: Bench) -
     assert left == [True, True, False, True, True]
     assert waits == 2
     assert bench.rows('SELECT id FROM "Run"') == [{"id": "run-free"}]
+
+
+def test_the_next_stage_waits_for_no_row_of_the_others(bench: Bench) -> None:
+    bench.write(outputs("run-a", (1, inspirations(), 0), (5, cards(), 0)))
+
+    async def write(busy: asyncpg.Connection) -> list[Mapping[Stage, Verdict]]:
+        writer = await asyncpg.connect(bench.dsn)
+        try:
+            async with busy.transaction():
+                # The web app works on what is there already.
+                await busy.execute(
+                    """SELECT FROM "OpportunityCard", "InspirationReport", "StageOutput" FOR UPDATE"""
+                )
+                transactor = Transactor(QUIET, timedelta(milliseconds=100), "host:1")
+                return await transactor.write(writer, [judged(outputs("run-a", (2, trends(), 0)))])
+        finally:
+            await writer.close()
+
+    assert bench.do(write) == [{Stage.TRENDS: Verdict.APPLIED}]
+    assert bench.rows('SELECT "currentStage" AS stage FROM "Run"') == [{"stage": 5}]
 
 
 async def _is_whole() -> None:
