@@ -14,6 +14,7 @@ from producers.emitter import Emitter
 from producers.options import BackfillOptions
 from producers.outbox.command import outbox
 from producers.rate import parse_rate
+from shared import __version__
 from shared.command import DONE, USAGE, RunferryGroup, print_json, say, store_options
 from shared.contract import Prefer
 from shared.counting import counted
@@ -64,6 +65,7 @@ class _ShareOption(click.ParamType[Share]):
 
 
 @click.group(cls=RunferryGroup)
+@click.version_option(__version__, prog_name="runferry")
 def main() -> None:
     """Send stage outputs to the workers: all that is on disk, or one output now.
 

@@ -8,7 +8,7 @@ import os
 import click
 import structlog
 
-from shared import queues
+from shared import __version__, queues
 from shared.broker.broker import make_broker
 from shared.command import RunferryCommand, store_options
 from shared.database import connect
@@ -59,6 +59,7 @@ Examples:
 @click.option(
     "--scheduler", is_flag=True, help="Also reconcile on a schedule: a sample often, everything each night."
 )
+@click.version_option(__version__, prog_name="runferry")
 @store_options
 def main(settings: Settings, processes: int | None, threads: int | None, queue_names: str, scheduler: bool) -> int:
     """Consume the queues and write rows, until told to end (Ctrl-C or SIGTERM).

@@ -90,7 +90,8 @@ def _applied(applied: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
         for written in orjson.loads(row["rows_written"]):
             operations[written["op"]] = operations.get(written["op"], 0) + 1
         rows = ", ".join(f"{count} {word}" for word, count in operations.items())
-        again = f", the {row['times_applied']} time" if row["times_applied"] > 1 else ""
+        times = row["times_applied"]
+        again = f", applied {counted(times, 'time')} by now" if times > 1 else ""
         gaps = orjson.loads(row["gaps"])
         lacking = f"; gaps: {'; '.join(gaps)}" if gaps else ""
         yield Event(row["applied_at"], "committed", f"rows: {rows}{again}{lacking}", row["stage"])

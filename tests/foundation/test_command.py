@@ -16,6 +16,7 @@ from dramatiq.errors import BrokerConnectionError
 
 from ops.command import main as operator
 from producers.command import main as producer
+from shared import __version__
 from shared.command import (
     DIFFERENCE,
     DONE,
@@ -259,3 +260,10 @@ def test_long_lines_are_broken_at_words_and_commands_stay_whole() -> None:
         "Something is not there: run `ops schema apply`, and then everything that you wanted to do before it, again",
     ):
         assert wrapped(command, 40) == command
+
+
+@pytest.mark.parametrize("command", [operator, producer, worker], ids=["ops", "producer", "worker"])
+def test_every_command_says_its_version(command: click.Command) -> None:
+    ended = CliRunner().invoke(command, ["--version"])
+
+    assert (ended.exit_code, ended.stdout) == (DONE, f"runferry, version {__version__}\n")
