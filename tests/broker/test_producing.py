@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,14 @@ from shared.embedded.redis_server import RedisServer
 from shared.errors import QueueAway, SettingsError
 
 _NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def bench(private_redis: RedisServer, short_folder: Path) -> Iterator[Bench]:
+    """Our broker on a Redis of its own, whose memory a test may limit."""
+    bench = Bench(private_redis.url, short_folder, stock=False)
+    yield bench
+    bench.close()
 
 
 def test_nothing_connects_before_the_first_use() -> None:
@@ -115,10 +124,8 @@ def test_what_was_begun_over_a_lost_connection_is_sent_again_and_is_there_once(
 
 
 def test_what_redis_has_no_memory_for_is_refused_by_the_answer(
-    private_redis: RedisServer, short_folder: Path, request: pytest.FixtureRequest
+    bench: Bench,
 ) -> None:
-    bench = Bench(private_redis.url, short_folder, stock=False)
-    request.addfinalizer(bench.close)
     broker = bench.broker()
     broker.begin_enqueue([message("act", 0)]).result()
     bench.redis.config_set("maxmemory", broker.memory().used_bytes)
@@ -133,10 +140,8 @@ def test_what_redis_has_no_memory_for_is_refused_by_the_answer(
 
 
 def test_a_chunk_is_sent_whole_or_not_at_all_at_the_memory_limit(
-    private_redis: RedisServer, short_folder: Path, request: pytest.FixtureRequest
+    bench: Bench,
 ) -> None:
-    bench = Bench(private_redis.url, short_folder, stock=False)
-    request.addfinalizer(bench.close)
     broker = bench.broker()
     memory = broker.memory()
     assert (memory.policy, memory.share < 1) == ("noeviction", True)
