@@ -6,7 +6,6 @@ long as all the rest. A test holds it equal to what `shared.contract.to_wire` ma
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from dramatiq import Message
 
 from shared import queues
 from shared.contract import SCHEMA_VERSION, Origin, Prefer
-from shared.documents import Document, Sha256, content_sha256
+from shared.documents import Sha256, content_sha256
 from shared.ids import RunId, Stage
 from shared.run_folders.scanned import ScannedOutput
 
@@ -68,7 +67,7 @@ def pack(output: ScannedOutput) -> PackedOutput:
         size_bytes=sum([len(document.content) for document in output.documents]),
         body={
             "stage": int(output.stage),
-            "documents": [_document(document) for document in output.documents],
+            "documents": [{"name": each.name, "content": each.content} for each in output.documents],
             "produced_at": wire_moment(output.produced_at),
             "content_sha256": sha256,
         },
@@ -131,10 +130,3 @@ def _groups(outputs: Sequence[PackedOutput], max_bytes: int) -> Iterator[list[Pa
         size += output.size_bytes
     if group:
         yield group
-
-
-def _document(document: Document) -> dict[str, str]:
-    try:
-        return {"name": document.name, "text": document.content.decode()}
-    except UnicodeDecodeError:
-        return {"name": document.name, "base64": base64.b64encode(document.content).decode("ascii")}

@@ -1,7 +1,8 @@
 """The messages between producers and workers: versioned, frozen, the same in every process of a rolling upgrade.
 
 Producers never judge content; what is malformed is found by the worker, whoever sent it. So documents travel as
-they are: as text where they are UTF-8, else as base64.
+they are: as their bytes where the encoder carries these behind the JSON, in JSON as text where they are UTF-8, else as
+base64.
 """
 
 from __future__ import annotations
@@ -11,13 +12,25 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    Strict,
+    TypeAdapter,
+    model_serializer,
+    model_validator,
+)
 from pydantic.functional_validators import AfterValidator
+from pydantic.json_schema import SkipJsonSchema
 
 from shared.documents import Document, Sha256, content_sha256
 from shared.formats.text import is_storable
 from shared.ids import Stage
 from shared.moment_bounds import within_bounds
+from shared.wire import content_in_json
 
 SCHEMA_VERSION: Final = 1
 
@@ -61,28 +74,35 @@ class _Frozen(BaseModel):
 
 
 class DocumentBody(_Frozen):
-    """A document as it travels: `text` where its bytes are UTF-8, else `base64`."""
+    """A document as it travels in JSON: `text` where its bytes are UTF-8, else `base64`."""
 
     name: str
     text: str | None = None
     base64: str | None = None
+    #: Its bytes, where the encoder carries them behind the JSON, which has none: so the schema knows nothing of it.
+    content: SkipJsonSchema[Annotated[bytes, Strict()] | None] = None
 
     @model_validator(mode="after")
     def _one_encoding(self) -> Self:
-        if (self.text is None) == (self.base64 is None):
+        if (self.text is None) + (self.base64 is None) + (self.content is None) != 2:
             raise ValueError("a document carries either text or base64")
         return self
 
+    @model_serializer(mode="wrap", when_used="json")
+    def _in_json(self, serialize: SerializerFunctionWrapHandler) -> Any:
+        if self.content is None:
+            return serialize(self)
+        return {"name": self.name, **content_in_json(self.content)}
+
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Return the body that carries `document`."""
-        try:
-            return cls(name=document.name, text=document.content.decode())
-        except UnicodeDecodeError:
-            return cls(name=document.name, base64=base64.b64encode(document.content).decode("ascii"))
+        """Return the body that carries `document` in JSON."""
+        return cls(name=document.name, **content_in_json(document.content))
 
     def document(self) -> Document:
         """Return the document that this body carries; raises ValueError where its base64 is broken."""
+        if self.content is not None:
+            return Document(self.name, self.content)
         if self.text is not None:
             return Document(self.name, self.text.encode())
         return Document(self.name, base64.b64decode(self.base64 or "", validate=True))

@@ -25,6 +25,7 @@ from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
 from shared.ids import RunId, parse_run_id
 from shared.reasons import Reason
+from shared.wire import in_json
 from workers.deciding import Candidate
 from workers.ordering import authority_of
 from workers.stage_fold import Applicant
@@ -198,7 +199,7 @@ def whole_message(wire: Mapping[str, Any], consignment: Consignment, evidence: E
     """
     run_id = _text(wire.get("run_id"))
     try:
-        payload = orjson.dumps(wire, default=str)
+        payload = orjson.dumps(in_json(wire), default=str)
     except TypeError as error:
         # Lone surrogates, integers beyond 64 bits, nesting deeper than it writes.
         raise Malformed(Reason(evidence.reason), evidence.sentence) from error

@@ -88,7 +88,7 @@ class Entry:
             RunId(self.contract.run_id),
             output.stage,
             Sha256(output.content_sha256),
-            sum(len(document.text or document.base64 or "") for document in output.documents),
+            sum(len(document.content or document.text or document.base64 or "") for document in output.documents),
         )
 
 
