@@ -97,7 +97,7 @@ class DocumentBody(_Frozen):
     @classmethod
     def of(cls, document: Document) -> Self:
         """Return the body that carries `document` in JSON."""
-        return cls(name=document.name, **content_in_json(document.content))
+        return cls.model_validate({"name": document.name, **content_in_json(document.content)})
 
     def document(self) -> Document:
         """Return the document that this body carries; raises ValueError where its base64 is broken."""
