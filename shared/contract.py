@@ -1,7 +1,7 @@
 """The messages between producers and workers: versioned, frozen, the same in every process of a rolling upgrade.
 
 Producers never judge content; what is malformed is found by the worker, whoever sent it. So documents travel as
-they are: as their bytes where the encoder carries these behind the JSON, in JSON as text where they are UTF-8, else as
+they are: as their bytes where the encoder carries these beside the JSON, in JSON as text where they are UTF-8, else as
 base64.
 """
 
@@ -79,7 +79,7 @@ class DocumentBody(_Frozen):
     name: str
     text: str | None = None
     base64: str | None = None
-    #: Its bytes, where the encoder carries them behind the JSON, which has none: so the schema knows nothing of it.
+    #: Its bytes, where the encoder carries them beside the JSON, which has none: so the schema knows nothing of it.
     content: SkipJsonSchema[Annotated[bytes, Strict()] | None] = None
 
     @model_validator(mode="after")

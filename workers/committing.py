@@ -90,10 +90,7 @@ async def commit_plan(connection: asyncpg.Connection, plan: Plan, worker: str) -
     # After the ledger: it decides whether a letter still waits for somebody.
     await record(connection, plan.letters)
     await resolve(connection, plan.settled)
-    await _add_deliveries(connection, plan.deliveries, worker)
-    if plan.receipts:
-        # Only here: a notification in every commit would have all commits of the database wait for each other.
-        await connection.execute(QUERIES["notify_commit"], CHANNEL, payload_of(plan.receipts))
+    await _add_deliveries(connection, plan.deliveries, plan.receipts, worker)
 
 
 def naive_utc(moment: datetime) -> datetime:
@@ -288,7 +285,9 @@ def _document_values(kept: KeptDocuments) -> list[tuple[Any, ...]]:
     ]
 
 
-async def _add_deliveries(connection: asyncpg.Connection, rows: Sequence[DeliveryRow], worker: str) -> None:
+async def _add_deliveries(
+    connection: asyncpg.Connection, rows: Sequence[DeliveryRow], receipts: Sequence[str], worker: str
+) -> None:
     if not rows:
         return
     await connection.execute(
@@ -303,4 +302,6 @@ async def _add_deliveries(connection: asyncpg.Connection, rows: Sequence[Deliver
         [row.attempts for row in rows],
         [orjson.dumps(row.verdicts).decode() for row in rows],
         [orjson.dumps(row.gaps).decode() for row in rows],
+        CHANNEL,
+        payload_of(receipts) if receipts else None,
     )

@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 
 from shared.documents import Sha256
+from shared.formats.text import is_storable
 from shared.ids import RunId, Stage
 from shared.mapping.run_evidence import RunEvidence
 from shared.mapping.run_row import RunRow
@@ -54,6 +55,21 @@ class HeldRun:
     run_updated_at: str | None = None  # as a before-image keeps it
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """How much there is of some runs, and the User.id of every user that was asked for and is there."""
+
+    runs: int
+    records: int
+    entries: int
+    letters: int
+    users: Mapping[str, str]
+
+
+#: Nobody looked: everything has to be read.
+UNSEEN: Final = Glance(runs=1, records=1, entries=1, letters=1, users={})
+
+
 def lock_key(run_id: str) -> int:
     """Return the key of a run's advisory lock: 63 bits of a hash; a collision only makes two runs wait."""
     return int.from_bytes(blake2b(run_id.encode(), digest_size=8).digest(), "big", signed=True)
@@ -75,16 +91,36 @@ async def lock_runs(
     return moment
 
 
-async def read_held(connection: asyncpg.Connection, run_ids: Collection[RunId]) -> dict[RunId, HeldRun]:
-    """Return what the database holds of the runs; rows are known by their ids, their values are not read yet."""
+async def look(connection: asyncpg.Connection, run_ids: Collection[RunId], named: Collection[str]) -> Glance:
+    """Return what there is of the runs, which are locked, and of the users: each name is a User.id or a clerkId."""
+    # What can't be stored is nobody's id, and may not even be asked for.
+    record = await connection.fetchrow(QUERIES["look"], sorted(run_ids), sorted(filter(is_storable, named)))
+    by_clerk_id = {clerk_id: user_id for user_id, clerk_id in record["users"]}
+    by_id = {user_id: user_id for user_id, _ in record["users"]}
+    return Glance(
+        runs=record["runs"],
+        records=record["records"],
+        entries=record["entries"],
+        letters=record["letters"],
+        users={name: user_id for name, user_id in (by_clerk_id | by_id).items() if name in named},
+    )
+
+
+async def read_held(
+    connection: asyncpg.Connection, run_ids: Collection[RunId], seen: Glance = UNSEEN
+) -> dict[RunId, HeldRun]:
+    """Return what the database holds of the runs; rows are known by their ids, their values are not read yet.
+
+    `seen` is what `look` saw under the same locks: what is not there is not asked for again.
+    """
     ids = sorted(run_ids)
     held = {run_id: HeldRun(run_id, None, None, {}, {}, {}) for run_id in ids}
-    for record in await connection.fetch(QUERIES["read_runs"], ids):
+    for record in await connection.fetch(QUERIES["read_runs"], ids) if seen.runs else ():
         held[record["id"]].run = run_row_of(record)
         held[record["id"]].run_updated_at = instant(record["updatedAt"])
-    for record in await connection.fetch(QUERIES["read_records"], ids):
+    for record in await connection.fetch(QUERIES["read_records"], ids) if seen.records else ():
         held[record["run_id"]].record = _record_of(record)
-    for record in await connection.fetch(QUERIES["read_ledger"], ids):
+    for record in await connection.fetch(QUERIES["read_ledger"], ids) if seen.entries else ():
         entry = entry_of(record)
         held[entry.run_id].entries[entry.stage] = entry
     existing = [run_id for run_id, run in held.items() if run.run is not None]
@@ -92,7 +128,7 @@ async def read_held(connection: asyncpg.Connection, run_ids: Collection[RunId]) 
         for record in await connection.fetch(QUERIES["read_row_ids"], existing):
             key = RowKey(TABLES[record["table"]], record["number"])
             held[record["runId"]].rows[key] = HeldRow(record["id"], None, record["starred"])
-    for record in await connection.fetch(QUERIES["read_open_letters"], ids):
+    for record in await connection.fetch(QUERIES["read_open_letters"], ids) if seen.letters else ():
         letters = held[record["run_id"]].letters.setdefault(Stage(record["stage"]), [])
         letters.append(OpenLetter(Sha256(record["content_sha256"]), record["produced_at"]))
     return held

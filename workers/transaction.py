@@ -8,11 +8,10 @@ from datetime import timedelta
 
 import asyncpg
 
-from shared.formats.text import is_storable
 from shared.ids import RunId, Stage
 from shared.verdicts import Verdict
 from workers.committing import commit_plan
-from workers.held_state import QUERIES, HeldRun, lock_runs, read_held, read_values
+from workers.held_state import QUERIES, HeldRun, lock_runs, look, read_held, read_values
 from workers.intake import Intake, Undeliverable
 from workers.plan import Plan
 from workers.planning import MIGRATION_USER, needs_values, plan_batch
@@ -73,35 +72,31 @@ class Transactor:
         intakes = [intake for intake in batch if isinstance(intake, Intake)]
         run_ids = {intake.run_id for intake in intakes}
         moment = await lock_runs(connection, run_ids or {RunId("")}, self.lock_timeout)
-        held = await read_held(connection, run_ids) if run_ids else {}
-        wanted = {intake.run_id for intake in intakes if needs_values(intake, held[intake.run_id])}
-        if wanted:
-            await read_values(connection, held, wanted)
-        owners = await _owners(connection, intakes, held)
+        held: dict[RunId, HeldRun] = {}
+        owners: Mapping[str, str] = {}
+        if run_ids:
+            named = {intake.message.hints.user_id or MIGRATION_USER for intake in intakes}
+            seen = await look(connection, run_ids, named)
+            held = await read_held(connection, run_ids, seen)
+            wanted = {intake.run_id for intake in intakes if needs_values(intake, held[intake.run_id])}
+            if wanted:
+                await read_values(connection, held, wanted)
+            owners = await _with_migration_user(connection, intakes, held, seen.users)
         plan, verdicts = plan_batch(batch, held, owners, moment=moment, quiet=self.quiet)
         await commit_plan(connection, plan, self.worker)
         return verdicts
 
 
-async def _owners(
-    connection: asyncpg.Connection, intakes: Sequence[Intake], held: Mapping[RunId, HeldRun]
-) -> dict[str, str]:
-    """Return the User.id of every user that a message without a Run names; the migration user is added if missing."""
-    named = {
-        intake.message.hints.user_id or MIGRATION_USER for intake in intakes if held[intake.run_id].run is None
-    }
-    if not named:
-        return {}
-    # What can't be stored is nobody's id, and may not even be asked for.
-    found = await _read_users(connection, set(filter(is_storable, named)))
-    if MIGRATION_USER in named and MIGRATION_USER not in found:
-        await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, _MIGRATION_EMAIL)
-        found |= await _read_users(connection, {MIGRATION_USER})
-    return found
-
-
-async def _read_users(connection: asyncpg.Connection, named: set[str]) -> dict[str, str]:
-    records = await connection.fetch(QUERIES["read_users"], sorted(named))
-    by_clerk_id = {record["clerkId"]: record["id"] for record in records}
-    by_id = {record["id"]: record["id"] for record in records}
-    return {name: user_id for name, user_id in (by_clerk_id | by_id).items() if name in named}
+async def _with_migration_user(
+    connection: asyncpg.Connection,
+    intakes: Sequence[Intake],
+    held: Mapping[RunId, HeldRun],
+    users: Mapping[str, str],
+) -> Mapping[str, str]:
+    """Return the users, with the migration user among them where a run without an owner needs it: it is added then."""
+    if MIGRATION_USER in users or not any(
+        held[intake.run_id].run is None and not intake.message.hints.user_id for intake in intakes
+    ):
+        return users
+    await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, _MIGRATION_EMAIL)
+    return {**users, **(await look(connection, [], [MIGRATION_USER])).users}

@@ -73,6 +73,8 @@ class QueueConsumer(Consumer):
         self._out_together: set[str] = set()
         self._closed = False
         self._may_have_strays = True
+        #: The last fetch took all that there was: what came since then wakes this consumer.
+        self._emptied = False
         self._pause_s = 0.0
 
     @property
@@ -176,6 +178,9 @@ class QueueConsumer(Consumer):
         self._arrived.clear()
 
     def _fetch(self) -> None:
+        if self._emptied:
+            # Asking again at once would compete with the message that was just handed out.
+            self._arrived.wait(self._timeout_s)
         room = self._room()
         if room == 0:
             self._wait()
@@ -188,7 +193,8 @@ class QueueConsumer(Consumer):
         try:
             if self._may_have_strays:
                 self._return_strays()
-            fetched = self._hands.fetch(self.queue_name, room, _HELD_BYTES - self._holding.bytes)
+            most_bytes = _HELD_BYTES - self._holding.bytes
+            fetched = self._hands.fetch(self.queue_name, room, most_bytes)
         except (redis.RedisError, OSError) as error:
             self._lost(error)
             return
@@ -196,8 +202,7 @@ class QueueConsumer(Consumer):
         for message in fetched:
             self._holding.add(message.redis_message_id, len(message.data))
         self._fetched.extend(fetched)
-        if not fetched:
-            self._arrived.wait(self._timeout_s)
+        self._emptied = len(fetched) < room and sum(len(message.data) for message in fetched) < most_bytes
 
     def _room(self) -> int:
         if self._consumption.stopping or self.broker.is_paused(self.queue_name):
@@ -219,6 +224,7 @@ class QueueConsumer(Consumer):
         if self._pause_s == 0.0:
             _logger.warning("Can't fetch from queue %s, waiting for Redis: %s", self.queue_name, error)
         self._may_have_strays = True
+        self._emptied = False
         self._pause_s = min(max(_FIRST_PAUSE_S, self._pause_s * 2), _LONGEST_PAUSE_S)
         self._consumption.pause(self._pause_s)
 

@@ -1,11 +1,11 @@
-"""How messages are written: as JSON, and behind it the documents whose content is bytes.
+"""How messages are written: as JSON, and before it the documents whose content is bytes.
 
 A message without such documents is plain JSON, which any Dramatiq reads, and any Dramatiq's JSON is read. The broker
 calls this encoder itself, since Dramatiq's own hook is one per process: an emitter lives in somebody else's process,
 and must not change how that one's other brokers write.
 
-With contents it is one byte, the length of the JSON in four, the JSON, and the contents one after the other. In the
-JSON each document has its content's length in its place.
+With contents it is one byte, the length of all contents in four, the contents one after the other, and the JSON, in
+which each document has its content's length in its place. So every message ends as its JSON does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEAD_BYTES: Final = len(_WITH_CONTENTS) + _LENGTH_BYTES
 
 
 class DocumentEncoder(Encoder):
-    """Writes and reads JSON with documents behind it; falls back to the standard library for what orjson refuses."""
+    """Writes and reads JSON with documents before it; falls back to the standard library for what orjson refuses."""
 
     def encode(self, data: dict[str, Any]) -> bytes:
         """Return `data` as bytes; raises TypeError for values that JSON doesn't have, bytes elsewhere among them."""
@@ -41,24 +41,25 @@ class DocumentEncoder(Encoder):
         text = _dumps(data, found)
         if len(found) != len(contents):
             raise TypeError("only a document's content may be bytes")
-        return b"".join((_WITH_CONTENTS, len(text).to_bytes(_LENGTH_BYTES, "big"), text, *contents))
+        size = sum(map(len, contents))
+        return b"".join((_WITH_CONTENTS, size.to_bytes(_LENGTH_BYTES, "big"), *contents, text))
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """Return the object in `data`; raises DecodeError where there is none."""
         if not data.startswith(_WITH_CONTENTS):
             return _object(data, data)
-        start = _HEAD_BYTES + int.from_bytes(data[len(_WITH_CONTENTS) : _HEAD_BYTES], "big")
-        decoded = _object(data[_HEAD_BYTES:start], data)
+        start, end = _HEAD_BYTES, _HEAD_BYTES + int.from_bytes(data[len(_WITH_CONTENTS) : _HEAD_BYTES], "big")
+        decoded = _object(data[end:], data)
         for document in _documents(decoded):
             length = document.get("content")
             if length is None:
                 continue
-            if type(length) is not int or not 0 <= length <= len(data) - start:
+            if type(length) is not int or not 0 <= length <= end - start:
                 raise DecodeError("a document's content is not all there", data, None)
             document["content"] = data[start : start + length]
             start += length
-        if start != len(data):
-            raise DecodeError("there is more behind the documents", data, None)
+        if start != end:
+            raise DecodeError("there is more than the documents' contents", data, None)
         return decoded
 
 

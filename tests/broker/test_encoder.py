@@ -68,6 +68,11 @@ def with_contents(*contents: bytes) -> dict[str, Any]:
     return {"kwargs": {"message": {"outputs": [{"stage": 2, "documents": documents}]}}}
 
 
+def test_every_message_ends_as_its_json_does() -> None:
+    """`ops status` reads a queue's age from the end of its first message, which may have megabytes."""
+    assert ENCODER.encode(with_contents(b"# A") | {"message_timestamp": 17}).endswith(b',"message_timestamp":17}')
+
+
 def test_bytes_anywhere_else_are_refused() -> None:
     with pytest.raises(TypeError):
         ENCODER.encode({"kwargs": {"message": {"run_id": b"run-1"}}})
@@ -87,7 +92,7 @@ def test_a_length_that_can_not_be_is_a_decode_error(length: object) -> None:
     text = orjson.dumps(with_contents(b"# A"), default=lambda _: 0).replace(b'"content":0', b'"content":%b')
     text = text % json.dumps(length).encode()
     with pytest.raises(DecodeError):
-        ENCODER.decode(b"\x01" + len(text).to_bytes(4, "big") + text + b"# A")
+        ENCODER.decode(b"\x01\0\0\0\x03# A" + text)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +100,9 @@ def test_a_length_that_can_not_be_is_a_decode_error(length: object) -> None:
     [
         b"",
         b"\x01",
-        b"\x01\0\0\0\x02[]",
+        b"\x01\0\0\0\0[]",
         b"\x01\xff\xff\xff\xff{}",
+        b"\x01\0\0\0\x01x{}",
         b"\xff",
         b"[]",
         b"null",

@@ -9,6 +9,17 @@ WITH patience AS MATERIALIZED (
 SELECT now() AS moment, count(pg_advisory_xact_lock(key)) AS locked, max(lock_timeout) AS lock_timeout
 FROM patience, unnest($1::bigint[]) AS key;
 
+-- name: look
+-- How much there is of some runs, and who is meant by some ids, each a User.id or a clerkId: of new runs that is all
+-- that needs to be read. Counted, since for EXISTS the planner may read a whole table in the hope of a row that isn't
+-- there.
+SELECT (SELECT count(*) FROM "Run" WHERE id = ANY($1::text[])) AS runs,
+       (SELECT count(*) FROM runferry.run WHERE run_id = ANY($1::text[])) AS records,
+       (SELECT count(*) FROM runferry.ledger WHERE run_id = ANY($1::text[])) AS entries,
+       (SELECT count(*) FROM runferry.dead_letter
+        WHERE run_id = ANY($1::text[]) AND state IN ('open', 'replaying', 'discarded') AND stage > 0) AS letters,
+       ARRAY(SELECT ARRAY[id, "clerkId"] FROM "User" WHERE id = ANY($2::text[]) OR "clerkId" = ANY($2::text[])) AS users;
+
 -- name: read_runs
 -- The web app's rows of some runs, locked in sorted order against the app's own writes. NO KEY: the app may still
 -- add rows that refer to them.
@@ -58,7 +69,3 @@ FROM "InspirationReport" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
 SELECT id, "runId", number, title, tagline, problem, solution, why_now, target_segment, quick_win, starred,
        "updatedAt"
 FROM "OpportunityCard" WHERE "runId" = ANY($1::text[]) ORDER BY id FOR UPDATE;
-
--- name: read_users
--- Who is meant by some ids, each a User.id or a clerkId.
-SELECT id, "clerkId" FROM "User" WHERE id = ANY($1::text[]) OR "clerkId" = ANY($1::text[]);
