@@ -21,8 +21,8 @@ from benchmarks.measured_command import Measured, run_measured
 from benchmarks.processor_time import peak_mib
 from benchmarks.stores import BenchmarkFailed, BenchmarkStores, benchmark_stores
 from benchmarks.worker_processes import running_workers
-from shared.contract import DocumentBody
 from shared.documents import Document, content_sha256
+from shared.wire import content_in_json
 
 _COLUMNS: Final = (
     "run_id", "stage", "content_sha256", "reason", "sentence", "fingerprint", "first_failed_at", "last_failed_at",
@@ -92,7 +92,7 @@ def _records(letters: int) -> Iterator[tuple[Any, ...]]:
         sha256 = content_sha256([document])
         body = {
             "stage": 2,
-            "documents": [DocumentBody.of(document).model_dump(exclude_none=True)],
+            "documents": [{"name": document.name, **content_in_json(document.content)}],
             "produced_at": _PRODUCED_AT.isoformat().replace("+00:00", "Z"),
             "content_sha256": sha256,
         }

@@ -96,8 +96,8 @@ class DocumentBody(_Frozen):
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Return the body that carries `document` in JSON."""
-        return cls.model_validate({"name": document.name, **content_in_json(document.content)})
+        """Return the body that carries `document`."""
+        return cls(name=document.name, content=document.content)
 
     def document(self) -> Document:
         """Return the document that this body carries; raises ValueError where its base64 is broken."""
@@ -202,5 +202,9 @@ message_adapter: TypeAdapter[StageOutputsMessage | RunStarted | RunFailed] = Typ
 
 
 def to_wire(message: StageOutputsMessage | RunStarted | RunFailed) -> dict[str, Any]:
-    """Return the message as plain JSON values; what is None is left out."""
-    return message.model_dump(mode="json", exclude_none=True)
+    """Return the message as the encoder takes it: JSON values and documents' contents; what is None is left out."""
+    wire = message.model_dump(mode="json", exclude_none=True, exclude={"outputs": {"__all__": {"documents"}}})
+    if isinstance(message, StageOutputsMessage):
+        for output, body in zip(wire["outputs"], message.outputs, strict=True):
+            output["documents"] = [document.model_dump(exclude_none=True) for document in body.documents]
+    return wire

@@ -14,13 +14,13 @@ from ops.dlq.contents import documents_in, output_in
 from ops.dlq.history import history_line
 from ops.dlq.marking import LineKind, MarkedLine, marked
 from ops.dlq.summary import iso, short_time
-from shared.contract import DocumentBody
 from shared.counting import counted
 from shared.dead_letters.letter import FiledLetter, LetterState
 from shared.documents import Document
 from shared.errors import Place
 from shared.ids import Stage
 from shared.printable import printable, printable_lines
+from shared.wire import content_in_json
 
 _RAW_SHOWN_BYTES: Final = 4_000
 _LABEL_WIDTH: Final = 10
@@ -170,6 +170,6 @@ def _way_on(filed: FiledLetter) -> list[str]:
 
 
 def _document_json(document: Document) -> dict[str, Any]:
-    body = DocumentBody.of(document).model_dump(exclude_none=True)
     digest = hashlib.sha256(document.content).hexdigest()
-    return {**body, "bytes": len(document.content), "sha256": digest}
+    size = len(document.content)
+    return {"name": document.name, **content_in_json(document.content), "bytes": size, "sha256": digest}

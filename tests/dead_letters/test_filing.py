@@ -11,6 +11,7 @@ import pytest
 
 from shared import queues
 from shared.broker.broker import make_broker
+from shared.broker.encoder import ENCODER
 from shared.broker.evidence import CrashLoop, evidence_of
 from shared.contract import Origin, OutputBody, StageOutputsMessage, to_wire
 from shared.database_url import DatabaseAddress
@@ -48,13 +49,17 @@ def outputs_message(letter):
     )
 
 
+def sent(message):
+    return ENCODER.encode(message.asdict())
+
+
 def swept(letters, broker):
     return letters.run(lambda connection: sweep(connection, broker, queues.ALL))
 
 
 def test_each_output_of_a_crash_loop_is_a_letter_with_its_evidence(letters, letter, broker):
     evidence = evidence_of(CrashLoop("It killed 3 workers."), queue=queues.BACKFILL, message_id="m-7")
-    bury(broker, outputs_message(letter).encode(), evidence=evidence)
+    bury(broker, sent(outputs_message(letter)), evidence=evidence)
 
     assert swept(letters, broker) == 2
 
@@ -90,7 +95,7 @@ def test_a_message_that_is_not_of_the_contract_keeps_the_run_it_names(letters, b
 
 
 def test_a_sweep_that_died_before_it_emptied_the_queue_files_nothing_twice(letters, letter, broker, monkeypatch):
-    bury(broker, outputs_message(letter).encode())
+    bury(broker, sent(outputs_message(letter)))
     monkeypatch.setattr(broker, "forget_dead", lambda *_: (_ for _ in ()).throw(ConnectionError("killed")))
     with pytest.raises(ConnectionError):
         swept(letters, broker)
@@ -109,7 +114,7 @@ def test_what_a_worker_had_committed_before_it_was_buried_is_no_letter(letters, 
         VALUES ('batch-7', 'm-7', 'run-1', 'pipeline', 'p', now(), 'w', '{"2": "applied", "3": "applied"}')
         """
     )
-    bury(broker, outputs_message(letter).encode())
+    bury(broker, sent(outputs_message(letter)))
     assert swept(letters, broker) == 0
     assert letters.all() == []
 
@@ -137,11 +142,9 @@ def test_a_dead_message_that_postgresql_refuses_stays_and_holds_no_other_back(
     refused = outputs_message(letter).copy(
         message_id="".join(chr(0x4E00 + number % 20_000) for number in range(9_000))
     )
-    bury(broker, refused.encode(), redis_message_id="r-0")
+    bury(broker, sent(refused), redis_message_id="r-0")
     for number in range(1, 4):
-        bury(
-            broker, outputs_message(letter).copy(message_id=f"m-{number}").encode(), redis_message_id=f"r-{number}"
-        )
+        bury(broker, sent(outputs_message(letter).copy(message_id=f"m-{number}")), redis_message_id=f"r-{number}")
 
     swept(letters, broker)
 

@@ -10,6 +10,7 @@ from writing_bench import T0, outputs, trends
 
 from shared import queues
 from shared.contract import Hints, RunFailed, to_wire
+from shared.wire import in_json
 
 LONG = "x" * 20_000
 
@@ -71,7 +72,7 @@ def test_what_cannot_be_written_again_dies_at_once_with_its_bytes_and_is_no_sign
 
 
 def test_arguments_that_the_contract_does_not_know_die_at_once(site: Site) -> None:
-    good = to_wire(outputs("run-a", (2, trends(), 0)))
+    good = in_json(to_wire(outputs("run-a", (2, trends(), 0))))
     strange: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
         ((), {}),
         ((good,), {}),

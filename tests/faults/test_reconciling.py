@@ -123,7 +123,7 @@ def test_reports_beside_backfills_emits_replays_and_faults_name_nothing_falsely(
             threads.submit(each) for each in (traffic.pipeline, traffic.backfills, traffic.replays, traffic.faults)
         ]
         try:
-            while len(reports) < REPORTS:
+            while len(reports) < REPORTS or not traffic.done["faults"]:
                 ended = list(threads.map(lambda _: _report(site), range(AT_ONCE)))
                 for one in ended:
                     if one.status == 2:  # a store went away under it: it said so, and proves nothing
@@ -140,7 +140,6 @@ def test_reports_beside_backfills_emits_replays_and_faults_name_nothing_falsely(
             each.result()
     say(f"{len(reports)} reports, {dict(traffic.done)}, could not: {dict(could_not)}")
     say(f"seen: {dict(sum((Counter(one) for one in reports), Counter()))}")
-    assert traffic.done["faults"] > 0
     site.drain()
     calm = _report(site)
     assert calm.json["balanced"], calm.stdout[:2000]

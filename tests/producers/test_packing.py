@@ -13,7 +13,6 @@ from shared.contract import Hints, Origin, OutputBody, Prefer, StageOutputsMessa
 from shared.documents import Document, Sha256
 from shared.ids import RunId, Stage
 from shared.run_folders.scanned import ScannedOutput
-from shared.wire import in_json
 
 DOCUMENTS = st.lists(
     st.builds(Document, st.text(min_size=1, max_size=8), st.binary(max_size=64)),
@@ -51,14 +50,8 @@ def test_the_wire_form_is_what_the_contract_makes(
         outputs=tuple(OutputBody.of(output.stage, output.documents, output.produced_at) for output in outputs),
         hints=Hints(user_id=user_id, stages_at_source=(Stage(1),)),
     )
-    assert in_json(wire) == to_wire(message)
-    assert message_adapter.validate_python(to_wire(message)) == message
-    with_contents = message_adapter.validate_python(wire)
-    assert to_wire(with_contents) == to_wire(message)
-    assert isinstance(with_contents, StageOutputsMessage)
-    assert [[body.document() for body in output.documents] for output in with_contents.outputs] == [
-        list(output.documents) for output in outputs
-    ]
+    assert wire == to_wire(message)
+    assert message_adapter.validate_python(wire) == message
     assert (parcel.message.queue_name, parcel.message.actor_name) == (queues.BACKFILL, queues.WRITE_BACKFILL)
 
 
