@@ -14,7 +14,7 @@ from shared.broker.handback import HandBack
 from shared.ids import RunId, Stage
 from shared.verdicts import Verdict
 from workers.commit_stats import CommitStats
-from workers.held_state import lock_key, lock_runs
+from workers.held_state import QUERIES, lock_key, lock_runs
 from workers.intake import Intake, Undeliverable
 from workers.lane import Item, Lane
 from workers.pause import Pause
@@ -34,6 +34,31 @@ def test_a_transaction_holds_every_run_of_its_batch_not_only_the_first(bench: Be
         return {record["key"] for record in records}
 
     assert bench.do(held_keys) == {lock_key(run_id) for run_id in run_ids}
+
+
+def test_what_is_found_by_run_id_is_found_by_an_index_also_where_it_was_planned_on_empty_tables(
+    bench: Bench,
+) -> None:
+    """A plan is made once a session, and a first backfill begins on empty tables: it would read them whole for ever."""
+    names = [name for name in QUERIES if name.startswith(("look", "read_"))]
+    settings = ("lock_timeout", "plan_cache_mode", "enable_seqscan")
+
+    async def plans(connection: asyncpg.Connection) -> tuple[list[str], dict[str, str]]:
+        found: dict[str, str] = {}
+        async with connection.transaction():
+            await lock_runs(connection, [RunId("run-a")], timedelta(seconds=7))
+            for name in names:
+                await connection.execute(f"PREPARE {name} AS {QUERIES[name]}")
+                arguments = ", ".join(["ARRAY['a']"] * (2 if "$2" in QUERIES[name] else 1))
+                rows = await connection.fetch(f"EXPLAIN EXECUTE {name} ({arguments})")
+                found[name] = "\n".join(row[0] for row in rows)
+            held = [await connection.fetchval(f"SHOW {setting}") for setting in settings]
+        return held, found
+
+    held, found = bench.do(plans)
+    assert held == ["7s", "force_generic_plan", "off"]
+    assert found.keys() >= {"look", "read_runs", "read_ledger", "read_cards"}
+    assert {name: plan for name, plan in found.items() if "Seq Scan" in plan} == {}
 
 
 def test_a_batch_waits_for_a_run_that_others_hold_only_once_more(bench: Bench) -> None:

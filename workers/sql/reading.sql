@@ -1,13 +1,17 @@
 -- name: lock_runs
 -- Serialises all writers of some runs, also of runs that have no row yet. The keys come sorted, so that two
 -- transactions never wait for each other in a circle. One row, by an aggregate: a client that asks for the first row
--- of many (asyncpg's fetchrow) would have the server stop there, with one lock taken. $2, where it is not null, is how
--- long this transaction waits for any one lock, these among them: it is set here, in no trip of its own.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true) AS lock_timeout
+-- of many (asyncpg's fetchrow) would have the server stop there, with one lock taken. What holds for the rest of this
+-- transaction is set here, in no trip of its own: $2, where it is not null, is how long it waits for any one lock,
+-- these among them; and statements that find rows by run id are planned once a session, not each time, which takes
+-- longer than they do. Their plans are made while tables may be empty, so they must not choose to read whole ones.
+WITH settings AS MATERIALIZED (
+    SELECT set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true) AS lock_timeout,
+           set_config('plan_cache_mode', 'force_generic_plan', true) AS plan_cache_mode,
+           set_config('enable_seqscan', 'off', true) AS enable_seqscan
 )
-SELECT now() AS moment, count(pg_advisory_xact_lock(key)) AS locked, max(lock_timeout) AS lock_timeout
-FROM patience, unnest($1::bigint[]) AS key;
+SELECT now() AS moment, count(pg_advisory_xact_lock(key)) AS locked, count(settings) AS settings
+FROM settings, unnest($1::bigint[]) AS key;
 
 -- name: look
 -- How much there is of some runs, and who is meant by some ids, each a User.id or a clerkId: of new runs that is all
