@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
 from dramatiq import Message
+from dramatiq.errors import DecodeError
 from pydantic import ValidationError
 
 from ops.dlq.contents import output_in
 from shared import queues
+from shared.broker.encoder import ENCODER
 from shared.contract import (
     Hints,
     Origin,
@@ -130,11 +131,11 @@ def root_hash(filed: FiledLetter) -> Sha256:
 def _replay_of_message(filed: FiledLetter, batch: Batch) -> Replay:
     """Return the message of a letter that holds a whole one: of a newer version then, of a known one by now."""
     try:
-        wire = orjson.loads(filed.letter.payload)
-        if isinstance(wire, dict) and isinstance(wire.get("kwargs"), dict):
+        wire = ENCODER.decode(filed.letter.payload)
+        if isinstance(wire.get("kwargs"), dict):
             wire = wire["kwargs"].get("message")
         contract = message_adapter.validate_python(wire)
-    except orjson.JSONDecodeError:
+    except DecodeError:
         raise Unreplayable(
             "What came is no message; `ops dlq export` keeps it, `ops dlq discard` gives it up."
         ) from None

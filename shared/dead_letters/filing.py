@@ -16,6 +16,7 @@ from shared.dead_letters.evidence import letter_of_bytes, letter_of_output, this
 from shared.dead_letters.letter import DeadLetter, Delivery, Evidence, WorkerIdentity
 from shared.dead_letters.storable import storable_label, storable_text
 from shared.reasons import Reason
+from shared.wire import in_json
 
 _DEAD_LETTERED: Final = "dead_lettered"
 _UNDELIVERABLE: Final = {"event": "undeliverable"}
@@ -89,7 +90,7 @@ def _contract(wire: dict[str, Any] | None) -> object:
 
 def _payload(dead: DeadMessage, wire: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(wire)
+        return orjson.dumps(in_json(wire))
     except TypeError:
         return dead.data
 

@@ -18,6 +18,7 @@ from shared.database_url import DatabaseAddress
 from shared.dead_letters.sweeping import sweep
 from shared.documents import Document
 from shared.ids import Stage
+from shared.wire import documents_of, in_json
 
 
 @pytest.fixture
@@ -154,3 +155,15 @@ def test_a_dead_message_that_postgresql_refuses_stays_and_holds_no_other_back(
     monkeypatch.undo()
     swept(letters, broker)
     assert broker.depths()[queues.BACKFILL].dead == 0
+
+
+def test_a_message_of_a_newer_version_is_kept_as_json_with_all_its_documents(letters, letter, broker):
+    message = outputs_message(letter)
+    body = {**message.kwargs["message"], "schema_version": 99}
+    bury(broker, sent(message.copy(kwargs={"message": body})))
+
+    assert swept(letters, broker) == 1
+
+    (row,) = letters.all()
+    assert orjson.loads(row["payload"]) == in_json(body)
+    assert [each["text"] for each in documents_of(orjson.loads(row["payload"]))] == ["# A", "# A"]

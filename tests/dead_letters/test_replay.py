@@ -10,6 +10,7 @@ import pytest
 
 from shared import queues
 from shared.broker.broker import make_broker
+from shared.broker.encoder import ENCODER
 from shared.contract import Origin, OutputBody, StageOutputsMessage, to_wire
 from shared.dead_letters.evidence import evidence_of, letter_of_bytes, payload_of
 from shared.dead_letters.letter import Delivery
@@ -258,6 +259,31 @@ def test_a_whole_message_that_is_understood_by_now_is_replayed(ops_dlq, letters,
     evidence = evidence_of(Malformed(Reason.MESSAGE_VERSION, "newer"))
     delivery = Delivery("", "m", "live", 1, plain.produced_at, plain.produced_at)
     letters.run(lambda c: record(c, [letter_of_bytes(wire, evidence, delivery, run_id="run-9")]))
+
+    ended = ops_dlq("replay", "--all", "--wait", "--json")
+
+    assert (ended.status, ended.json["committed"]) == (0, 1)
+    assert [row["state"] for row in letters.all()] == ["resolved"]
+
+
+def test_the_bytes_of_a_message_that_hold_its_documents_as_bytes_are_replayed(
+    ops_dlq, letters, letter, worker, broker
+):
+    plain = letter(text=GOOD)
+    output = OutputBody.of(Stage.INSPIRATIONS, (Document("inspirations.json", GOOD.encode()),), plain.produced_at)
+    message = StageOutputsMessage(
+        run_id="run-9",
+        publisher="p",
+        published_at=plain.produced_at,
+        origin=Origin.BACKFILL,
+        batch_id="b",
+        outputs=(output,),
+    )
+    sent = dramatiq.Message(queues.BACKFILL, queues.WRITE_BACKFILL, (), {"message": to_wire(message)}, options={})
+    evidence = evidence_of(Malformed(Reason.MESSAGE, "It could not be written as JSON."))
+    delivery = Delivery("", "m", "live", 1, plain.produced_at, plain.produced_at)
+    raw = letter_of_bytes(ENCODER.encode(sent.asdict()), evidence, delivery, run_id="run-9")
+    letters.run(lambda c: record(c, [raw]))
 
     ended = ops_dlq("replay", "--all", "--wait", "--json")
 
