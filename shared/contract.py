@@ -85,7 +85,7 @@ class DocumentBody(_Frozen):
     @model_validator(mode="after")
     def _one_encoding(self) -> Self:
         if (self.text is None) + (self.base64 is None) + (self.content is None) != 2:
-            raise ValueError("a document carries either text or base64")
+            raise ValueError("a document carries either text or base64, or its content as bytes")
         return self
 
     @model_serializer(mode="wrap", when_used="json")

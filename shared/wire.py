@@ -16,7 +16,7 @@ def documents_of(message: object) -> Iterator[dict[str, Any]]:
 
 
 def in_json(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message with its documents as JSON has them; what is none stays as it is."""
+    """Return a message with its documents as JSON has them; what is none of the contract's stays as it is."""
     if not isinstance(message.get("outputs"), list):
         return dict(message)
     return {**message, "outputs": [_output_in_json(output) for output in message["outputs"]]}
@@ -44,4 +44,6 @@ def _output_in_json(output: object) -> object:
 def _document_in_json(document: object) -> object:
     if not isinstance(document, dict) or not isinstance(content := document.get("content"), bytes):
         return document
+    if not document.keys().isdisjoint(("text", "base64")):
+        return document  # the contract refuses it, and nothing of why may be lost
     return {name: value for name, value in document.items() if name != "content"} | content_in_json(content)

@@ -288,7 +288,7 @@ def _document_values(kept: KeptDocuments) -> list[tuple[Any, ...]]:
 async def _add_deliveries(
     connection: asyncpg.Connection, rows: Sequence[DeliveryRow], receipts: Sequence[str], worker: str
 ) -> None:
-    if not rows:
+    if not rows and not receipts:
         return
     await connection.execute(
         QUERIES["add_deliveries"],

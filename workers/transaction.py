@@ -75,8 +75,7 @@ class Transactor:
         held: dict[RunId, HeldRun] = {}
         owners: Mapping[str, str] = {}
         if run_ids:
-            named = {intake.message.hints.user_id or MIGRATION_USER for intake in intakes}
-            seen = await look(connection, run_ids, named)
+            seen = await look(connection, run_ids, {_named(intake) for intake in intakes})
             held = await read_held(connection, run_ids, seen)
             wanted = {intake.run_id for intake in intakes if needs_values(intake, held[intake.run_id])}
             if wanted:
@@ -95,8 +94,12 @@ async def _with_migration_user(
 ) -> Mapping[str, str]:
     """Return the users, with the migration user among them where a run without an owner needs it: it is added then."""
     if MIGRATION_USER in users or not any(
-        held[intake.run_id].run is None and not intake.message.hints.user_id for intake in intakes
+        held[intake.run_id].run is None and _named(intake) == MIGRATION_USER for intake in intakes
     ):
         return users
     await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, _MIGRATION_EMAIL)
     return {**users, **(await look(connection, [], [MIGRATION_USER])).users}
+
+
+def _named(intake: Intake) -> str:
+    return intake.message.hints.user_id or MIGRATION_USER

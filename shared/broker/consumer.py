@@ -176,9 +176,11 @@ class QueueConsumer(Consumer):
     def _wait(self) -> None:
         self._arrived.wait(_STOPPING_WAIT_S if self._consumption.stopping else self._timeout_s)
         self._arrived.clear()
+        # It may have been woken for something that came, which nobody says twice.
+        self._emptied = False
 
     def _fetch(self) -> None:
-        if self._emptied:
+        if self._room() and self._emptied:
             # Asking again at once would compete with the message that was just handed out.
             self._arrived.wait(self._timeout_s)
         room = self._room()

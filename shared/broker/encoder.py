@@ -33,9 +33,12 @@ class DocumentEncoder(Encoder):
 
     def encode(self, data: dict[str, Any]) -> bytes:
         """Return `data` as bytes; raises TypeError for values that JSON doesn't have, bytes elsewhere among them."""
-        contents = [content for each in _documents(data) if type(content := each.get("content")) is bytes]
+        named = [content for each in _documents(data) if (content := each.get("content")) is not None]
+        contents = [content for content in named if type(content) is bytes]
         if not contents:
             return _dumps(data)
+        if len(named) != len(contents):
+            raise TypeError("a document's content is bytes, like that of the others")
         # Both walk the documents in their order: what stands where is clear if it is the same number of them.
         found: list[bytes] = []
         text = _dumps(data, found)

@@ -58,7 +58,7 @@ _outputs = st.lists(st.fixed_dictionaries({"stage": st.integers(), "documents": 
 @given(_outputs, _values)
 def test_documents_whose_content_is_bytes_are_read_back_equal(outputs: list[Any], beside: Any) -> None:
     data = {"kwargs": {"message": {"beside": beside, "outputs": outputs}}, "options": {}}
-    # A length stands in the place of a content: what says so already, and is no message of the contract, is none.
+    # A length stands in the place of a content: no message of the contract has another value there.
     assume(all(isinstance(each.get("content", b""), bytes) for each in documents_of(data["kwargs"]["message"])))
     assert ENCODER.decode(ENCODER.encode(data)) == data
 
@@ -78,6 +78,10 @@ def test_bytes_anywhere_else_are_refused() -> None:
         ENCODER.encode({"kwargs": {"message": {"run_id": b"run-1"}}})
     with pytest.raises(TypeError):
         ENCODER.encode(with_contents(b"# A") | {"options": b"x"})
+    one_too_many = with_contents(b"# A", b"# B")
+    one_too_many["kwargs"]["message"]["outputs"][0]["documents"][1]["content"] = 1
+    with pytest.raises(TypeError):
+        ENCODER.encode(one_too_many)
 
 
 def test_a_message_that_was_cut_or_lengthened_is_a_decode_error() -> None:

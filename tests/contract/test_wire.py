@@ -17,7 +17,7 @@ from shared.errors import Malformed
 from shared.ids import Stage
 from shared.reasons import Reason
 from shared.wire import documents_of, in_json
-from workers.intake import Consignment, Intake, letter_for, take_in, whole_message
+from workers.intake import Consignment, Intake, Undeliverable, letter_for, take_in, whole_message
 
 NOW = datetime(2025, 10, 7, 12, 10, 6, 123456, tzinfo=UTC)
 CONSIGNMENT = Consignment("m-1", "backfill", 1, NOW)
@@ -83,6 +83,16 @@ def test_a_dead_letter_of_the_whole_message_can_be_read_again(documents: tuple[D
     undeliverable = whole_message(wire, CONSIGNMENT, evidence_of(Malformed(Reason.MESSAGE_VERSION, "newer")))
     payload = orjson.loads(undeliverable.letters[0].payload)
     assert documents_in(message_adapter.validate_python({**payload, "schema_version": 1})) == documents
+
+
+def test_a_document_that_says_two_things_keeps_both() -> None:
+    wire = wire_of((Document("a.json", b"{}"),))
+    wire["outputs"][0]["documents"][0]["text"] = "[]"
+    assert in_json(wire) == wire
+    found = take_in(wire, CONSIGNMENT, max_output_bytes=1 << 20)
+    assert isinstance(found, Undeliverable)
+    assert b"[]" in found.letters[0].payload
+    assert b"{}" in found.letters[0].payload
 
 
 @pytest.mark.parametrize(

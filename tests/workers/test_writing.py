@@ -249,6 +249,13 @@ def test_a_repair_holds_only_for_the_state_that_was_seen(bench: Bench) -> None:
     assert bench.write(message) == [{1: "outdated"}]
 
 
+def test_the_migration_user_may_be_named_before_it_is_there(bench: Bench) -> None:
+    """`producer backfill --user-id migration-user` lets it pass, since workers add it."""
+    named = outputs("run-a", (2, trends(), 0), hints=Hints(user_id="migration-user"))
+    assert bench.write(named) == [{2: "applied"}]
+    assert bench.rows('SELECT "userId" FROM "Run"') == [{"userId": "migration-user"}]
+
+
 def test_an_unknown_user_is_a_dead_letter_and_a_known_one_owns_the_run_by_either_id(bench: Bench) -> None:
     assert bench.write(outputs("run-a", (2, trends(), 0), hints=Hints(user_id="nobody"))) == [{2: "dead_lettered"}]
     assert bench.rows("SELECT reason FROM runferry.dead_letter") == [{"reason": "unknown_user"}]
