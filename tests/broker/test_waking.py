@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from broker_bench import eventually
 from dramatiq.broker import MessageProxy
 
 from shared.broker.bundle import Bundle, Bundling
@@ -96,20 +96,12 @@ class Consuming:
             if message is not None:
                 self.handed.append(message)
 
-    def soon(self, condition: Callable[[], bool]) -> bool:
-        deadline_s = time.monotonic() + SOON_S
-        while not condition():
-            if time.monotonic() > deadline_s:
-                return False
-            time.sleep(0.001)
-        return True
-
     def has_handed(self, count: int) -> bool:
-        return self.soon(lambda: len(self.handed) >= count)
+        return eventually(lambda: len(self.handed) >= count, SOON_S)
 
     def is_asleep(self) -> bool:
         """Say whether it took the wake-up, so that it waits by now."""
-        return self.soon(lambda: not self.desk.arrived.is_set())
+        return eventually(lambda: not self.desk.arrived.is_set(), SOON_S)
 
 
 @pytest.fixture
@@ -169,7 +161,7 @@ def test_a_queue_that_was_emptied_is_not_asked_again_before_something_comes(
     one.desk.send()
     assert one.has_handed(1)
     asked = one.desk.fetches
-    assert not one.soon(lambda: one.desk.fetches > asked)
+    assert not eventually(lambda: one.desk.fetches > asked, SOON_S)
     one.desk.send()
     assert one.has_handed(2)
 

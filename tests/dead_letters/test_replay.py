@@ -193,21 +193,19 @@ def test_a_letter_that_is_in_the_queue_is_not_sent_twice(ops_dlq, letters, lette
     assert (letters.one(letter_id)["state"], letters.one(letter_id)["replays"]) == ("replaying", 1)
 
 
+def backfilled(run_id, at):
+    """The message by which a backfill carries a stage 1 that is good."""
+    output = OutputBody.of(Stage.INSPIRATIONS, (Document("inspirations.json", GOOD.encode()),), at)
+    message = StageOutputsMessage(
+        run_id=run_id, publisher="p", published_at=at, origin=Origin.BACKFILL, batch_id="b", outputs=(output,)
+    )
+    return dramatiq.Message(queues.BACKFILL, queues.WRITE_BACKFILL, (), {"message": to_wire(message)}, options={})
+
+
 def test_an_output_that_a_backfill_has_queued_is_not_replayed_beside_it(ops_dlq, letters, letter, broker):
     bad = letter(text=GOOD)
     (letter_id,) = letters.file(bad)
-    output = OutputBody.of(Stage.INSPIRATIONS, (Document("inspirations.json", GOOD.encode()),), bad.produced_at)
-    message = StageOutputsMessage(
-        run_id="run-1",
-        publisher="p",
-        published_at=bad.produced_at,
-        origin=Origin.BACKFILL,
-        batch_id="b",
-        outputs=(output,),
-    )
-    broker.enqueue(
-        dramatiq.Message(queues.BACKFILL, queues.WRITE_BACKFILL, (), {"message": to_wire(message)}, options={})
-    )
+    broker.enqueue(backfilled("run-1", bad.produced_at))
     assert ops_dlq("replay", letter_id, "--json").json["in_flight"] == [letter_id]
 
 
@@ -266,20 +264,9 @@ def test_a_whole_message_that_is_understood_by_now_is_replayed(ops_dlq, letters,
     assert [row["state"] for row in letters.all()] == ["resolved"]
 
 
-def test_the_bytes_of_a_message_that_hold_its_documents_as_bytes_are_replayed(
-    ops_dlq, letters, letter, worker, broker
-):
+def test_the_bytes_of_a_message_that_hold_its_documents_as_bytes_are_replayed(ops_dlq, letters, letter, worker):
     plain = letter(text=GOOD)
-    output = OutputBody.of(Stage.INSPIRATIONS, (Document("inspirations.json", GOOD.encode()),), plain.produced_at)
-    message = StageOutputsMessage(
-        run_id="run-9",
-        publisher="p",
-        published_at=plain.produced_at,
-        origin=Origin.BACKFILL,
-        batch_id="b",
-        outputs=(output,),
-    )
-    sent = dramatiq.Message(queues.BACKFILL, queues.WRITE_BACKFILL, (), {"message": to_wire(message)}, options={})
+    sent = backfilled("run-9", plain.produced_at)
     evidence = evidence_of(Malformed(Reason.MESSAGE, "It could not be written as JSON."))
     delivery = Delivery("", "m", "live", 1, plain.produced_at, plain.produced_at)
     raw = letter_of_bytes(ENCODER.encode(sent.asdict()), evidence, delivery, run_id="run-9")
