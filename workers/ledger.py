@@ -81,24 +81,24 @@ class LedgerEntry:
         return OrderKey(self.authority, self.produced_at, self.content_sha256)
 
 
-#: The columns of `runferry.ledger` in the order of `record_of`; `applied_at` is filled by its default.
-COLUMNS: Final = (
-    "run_id",
-    "stage",
-    "content_sha256",
-    "produced_at",
-    "origin",
-    "authority",
-    "manifest",
-    "gaps",
-    "facts",
-    "mends",
-    "settled",
-    "rows_written",
-    "batch_id",
-    "message_id",
-    "times_applied",
-)
+#: The columns of `runferry.ledger` in the order of `record_of`, each with its type; `applied_at` has a default.
+COLUMNS: Final = {
+    "run_id": "text",
+    "stage": "smallint",
+    "content_sha256": "text",
+    "produced_at": "timestamptz",
+    "origin": "text",
+    "authority": "smallint",
+    "manifest": "jsonb",
+    "gaps": "jsonb",
+    "facts": "jsonb",
+    "mends": "text[]",
+    "settled": "text[]",
+    "rows_written": "jsonb",
+    "batch_id": "text",
+    "message_id": "text",
+    "times_applied": "integer",
+}
 
 
 def record_of(entry: LedgerEntry) -> tuple[Any, ...]:

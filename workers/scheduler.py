@@ -37,7 +37,8 @@ from workers.schedule import Due, Schedule
 _TICK_S: Final = 5.0
 _FINISH_AGAIN_S: Final = 600.0
 #: The command that makes a report; it is another role's, so it runs as a process of its own.
-_REPORT: Final = (sys.executable, "-m", "ops.command", "reconcile", "--json")
+#: Safe path: the folder that we run in may well have an `ops` or a `shared` of its own.
+_REPORT: Final = (sys.executable, "-P", "-m", "ops.command", "reconcile", "--json")
 
 #: Makes a report with these arguments and returns the command's exit status.
 MakeReport = Callable[[Sequence[str]], Awaitable[int]]

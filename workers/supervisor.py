@@ -88,7 +88,8 @@ class Supervisor:
             if now >= place.start_again_at:
                 # A session of its own: Ctrl-C reaches the supervisor alone, which ends its processes in order.
                 place.process = subprocess.Popen(
-                    [sys.executable, "-m", *place.arguments],
+                    # Safe path: the folder that we run in may well have a `workers` or a `shared` of its own.
+                    [sys.executable, "-P", "-m", *place.arguments],
                     env={**self._environment, "RUNFERRY_WORKER_PLACE": str(place.number)},
                     start_new_session=True,
                 )

@@ -37,12 +37,13 @@ class Transactor:
         Safe to run again after any failure: before the commit nothing has happened, and after it the same messages
         are duplicates.
         """
-        async with connection.transaction():
+        # Whatever the database's default is: what is read after a lock is what others committed before they let go.
+        async with connection.transaction(isolation="read_committed"):
             return await self._write(connection, batch)
 
     async def rehearse(self, connection: asyncpg.Connection, intake: Intake) -> None:
         """Write one message and take it back; raises what PostgreSQL says about it."""
-        transaction = connection.transaction()
+        transaction = connection.transaction(isolation="read_committed")
         await transaction.start()
         try:
             await self._write(connection, [intake])

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from benchmarks.actor_starts import FOLDER_VARIABLE, ActorStarts
+from benchmarks.measured_command import REPOSITORY
 from shared.settings import Settings
 from workers import process
 from workers.supervisor import Supervisor
@@ -27,7 +28,9 @@ def main(processes: int) -> None:
     """Supervise worker processes as `worker` does."""
     settings = Settings.from_environment()
     companions = [(_MODULE, _CHILD)] * processes
-    sys.exit(Supervisor(0, os.environ, settings.drain_timeout, companions).run())
+    # The benchmarks are not installed, and a supervisor's processes find nothing by the folder that they run in.
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    sys.exit(Supervisor(0, environment, settings.drain_timeout, companions).run())
 
 
 def _run_process() -> None:

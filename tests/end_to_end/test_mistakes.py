@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,27 @@ def test_a_worker_on_an_old_schema_names_the_command_and_ends_with_2(site: Site,
     ended = site.command("workers.command", DATABASE_URL=empty_database_url)
     assert ended.status == 2
     assert "ops schema apply" in ended.stderr
+
+
+def test_workers_start_in_a_folder_that_has_packages_of_the_same_names(site: Site) -> None:
+    generate(site.settings.root, 2)
+    pipeline = site.folder / "pipeline"
+    for name in ("shared", "workers", "producers", "ops"):
+        (pipeline / name).mkdir(parents=True)
+        (pipeline / name / "__init__.py").write_text('raise SystemExit("the pipeline, which is not to be run")')
+    command = [str(Path(sys.executable).with_name("worker")), "--processes", "1", "--scheduler"]
+    with site.log.open("ab") as log:
+        worker = subprocess.Popen(command, env=site.environment(), cwd=pipeline, stdout=log, stderr=log)
+    try:
+        assert site.backfill("--wait").status == 0, site.tail()
+        until(
+            lambda: site.value("SELECT bool_or(balanced) FROM runferry.reconcile_report"),
+            lambda: f"a report of the scheduler; the log: {site.tail()}",
+        )
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    assert "not to be run" not in site.log.read_text()
 
 
 @pytest.mark.long

@@ -66,6 +66,36 @@ def test_what_is_found_by_run_id_is_found_by_an_index_also_where_it_was_planned_
         assert len(scans.findall(plan)) == plan.count("Index Cond: "), plan
 
 
+def test_a_writer_that_waited_sees_what_was_committed_meanwhile_whatever_the_isolation(bench: Bench) -> None:
+    message = outputs("run-a", (2, trends(), 0))
+
+    async def second(first: asyncpg.Connection) -> list[Mapping[Stage, Verdict]]:
+        by_default = {"default_transaction_isolation": "repeatable read"}
+        writer = await asyncpg.connect(bench.dsn, server_settings=by_default)
+        transactor = Transactor(QUIET, timedelta(seconds=30), "host:1")
+        try:
+            async with first.transaction():
+                await lock_runs(first, [RunId("run-a")])
+                waiting = asyncio.create_task(transactor.write(writer, [judged(message)]))
+                held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                while not await first.fetchval(held):
+                    assert not waiting.done()
+                    await asyncio.sleep(0.01)
+                await first.execute(
+                    """INSERT INTO "User" VALUES ('ann', 'ann', 'ann@example.com', 'Ann', now(), now())"""
+                )
+                await first.execute(
+                    """INSERT INTO "Run" ("id", "userId", "companyId", "companyName", "documentName", "documentUrl",
+                                          "updatedAt") VALUES ('run-a', 'ann', '', '', '', '', now())"""
+                )
+            return await waiting
+        finally:
+            await writer.close()
+
+    assert bench.do(second) == [{Stage.TRENDS: Verdict.APPLIED}]
+    assert bench.rows('SELECT "userId" AS owner FROM "Run"') == [{"owner": "ann"}]
+
+
 def test_a_batch_waits_for_a_run_that_others_hold_only_once_more(bench: Bench) -> None:
     batch = [outputs("run-held", (2, trends(f"held {number}"), number)) for number in range(4)]
     batch.insert(2, outputs("run-free", (2, trends(), 0)))

@@ -83,16 +83,3 @@ INSERT INTO runferry.document (run_id, stage, content_sha256, name, content, sup
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (run_id, stage, content_sha256, name) DO UPDATE SET
     superseded = runferry.document.superseded AND EXCLUDED.superseded, produced_at = EXCLUDED.produced_at;
-
--- name: add_deliveries
--- Says what became of some messages. A redelivered message changes nothing, so that sums over a batch are exact. Where
--- a receipt is waited for, $12 tells on the channel $11, once the transaction is committed; only there, since a
--- notification in every commit would have all commits of the database wait for each other.
-WITH added AS (
-    INSERT INTO runferry.delivery (batch_id, message_id, run_id, origin, publisher, published_at, worker, attempts,
-                                   verdicts, gaps)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
-                         $8::integer[], $9::jsonb[], $10::jsonb[])
-    ON CONFLICT (batch_id, message_id) DO NOTHING
-)
-SELECT pg_notify($11, $12) WHERE $12 IS NOT NULL;
