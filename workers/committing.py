@@ -18,8 +18,9 @@ from shared.rows import InspirationReportRow, OpportunityCardRow, StageOutputRow
 from workers.held_state import QUERIES
 from workers.insertion import insert
 from workers.ledger import Table, record_of
-from workers.new_rows import card_values, naive_utc, new_rows, report_values, run_record_values
+from workers.new_rows import new_rows
 from workers.plan import KeptDocuments, Plan
+from workers.row_values import card_values, naive_utc, report_values, run_record_values
 from workers.stage_fold import HeldRow
 
 

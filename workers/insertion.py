@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Final
 
 import asyncpg
-import orjson
 
 #: COPY has the cheaper rows and two trips a table; a statement has one trip for all tables. A whole run is 20 rows.
-_FEW: Final = 100
+_FEW_RECORDS: Final = 100
+#: COPY sends as it goes; the arguments of a statement are in memory more than once.
+_FEW_CHARACTERS: Final = 1024 * 1024
 
 _TEXTS: Final = "text[]"
 
@@ -23,36 +25,38 @@ Record = tuple[Any, ...]
 class Target:
     """A table that gets records: the columns that they fill, in their order, each with its type.
 
-    `stays` is the key by which a row that is there already stays as it is; None where that is an error.
+    A row that has the same `conflict_key` already stays as it is; without one it is an error.
     """
 
     name: str
     columns: Mapping[str, str]
     schema: str | None = None
-    stays: str | None = None
+    conflict_key: str | None = None
 
-    def insert(self, first: int) -> str:
-        """Return an INSERT of one array a column, as parameters from number `first` on."""
+    def insert_sql(self, first_parameter: int) -> str:
+        """Return an INSERT of one array a column, as parameters that are numbered from the first one on."""
         name = f'"{self.name}"' if self.schema is None else f'{self.schema}."{self.name}"'
         columns = ", ".join(f'"{column}"' for column in self.columns)
         arrays, values = [], []
-        for number, (column, type_) in enumerate(self.columns.items(), first):
+        for number, (column, type_) in enumerate(self.columns.items(), first_parameter):
             # PostgreSQL would unpack an array of arrays down to the single texts.
             arrays.append(f'unnest(${number}::{"jsonb" if type_ == _TEXTS else type_}[]) AS "{column}"')
             values.append(
-                f'ARRAY(SELECT jsonb_array_elements_text("{column}"))' if type_ == _TEXTS else f'"{column}"'
+                f'CASE WHEN "{column}" IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text("{column}")) END'
+                if type_ == _TEXTS
+                else f'"{column}"'
             )
         statement = (
             f"INSERT INTO {name} ({columns}) SELECT {', '.join(values)} "  # noqa: S608 - names of this code alone
             f"FROM (SELECT {', '.join(arrays)}) AS new"
         )
-        return statement if self.stays is None else f"{statement} ON CONFLICT ({self.stays}) DO NOTHING"
+        return f"{statement} ON CONFLICT ({self.conflict_key}) DO NOTHING" if self.conflict_key else statement
 
     def arrays(self, records: Sequence[Record]) -> Iterable[list[Any]]:
-        """Return the records as the arrays that `insert` takes."""
+        """Return the records as the arrays that `insert_sql` takes."""
         for place, type_ in enumerate(self.columns.values()):
             values = [record[place] for record in records]
-            yield [orjson.dumps(value).decode() for value in values] if type_ == _TEXTS else values
+            yield [_as_json(value) for value in values] if type_ == _TEXTS else values
 
 
 async def insert(
@@ -63,8 +67,8 @@ async def insert(
     Once it is committed, `notice` is told on the channel, unless it is None.
     """
     rest = {target: records for target, records in new.items() if records}
-    if sum(map(len, rest.values())) > _FEW:
-        for target in [target for target in rest if target.stays is None]:
+    if not _are_few(rest.values()):
+        for target in [target for target in rest if target.conflict_key is None]:
             await connection.copy_records_to_table(
                 target.name,
                 columns=list(target.columns),
@@ -76,12 +80,29 @@ async def insert(
         await connection.execute(_statement(tuple(rest)), channel, notice, *arrays)
 
 
+def _are_few(new: Iterable[Sequence[Record]]) -> bool:
+    records = list(chain.from_iterable(new))
+    return (
+        len(records) <= _FEW_RECORDS
+        and sum(len(value) for record in records for value in record if isinstance(value, str)) <= _FEW_CHARACTERS
+    )
+
+
 @cache
 def _statement(targets: tuple[Target, ...]) -> str:
-    """Return all inserts as one statement, at whose end PostgreSQL checks the foreign keys."""
+    """Return all inserts as one statement, at whose end PostgreSQL checks the foreign keys.
+
+    It runs parts of a WITH that nothing refers to from the last one to the first, so the first target is the last
+    part: triggers of the web app's see a run before what belongs to it, as they do with COPY. A test holds it to that.
+    """
     firsts = accumulate((len(target.columns) for target in targets), initial=3)
     parts = [
-        f"part_{number} AS ({target.insert(first)})"
+        f"part_{number} AS ({target.insert_sql(first)})"
         for number, (target, first) in enumerate(zip(targets, firsts, strict=False))
     ]
-    return f"{'WITH ' if parts else ''}{', '.join(parts)} SELECT pg_notify($1, $2) WHERE $2 IS NOT NULL"
+    return f"{'WITH ' if parts else ''}{', '.join(reversed(parts))} SELECT pg_notify($1, $2) WHERE $2 IS NOT NULL"
+
+
+def _as_json(texts: Sequence[str] | None) -> str | None:
+    # What is no text to PostgreSQL, such as half of a surrogate pair, fails where it does in COPY: as it is sent.
+    return None if texts is None else json.dumps(texts, ensure_ascii=False)

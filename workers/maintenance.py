@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 async def maintain(connection: asyncpg.Connection, broker: RunferryBroker, transactor: Transactor) -> None:
     """Do one round; whoever is not first leaves it to the one who is."""
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         if not await connection.fetchval(QUERIES["try_to_lead"]):
             return
         settled = await transactor.settle_quiet(connection, _QUIET_RUNS_AT_ONCE)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Final, assert_never
+from datetime import datetime
+from typing import Final, assert_never
 
 import orjson
 
-from shared.ids import RunId
-from shared.mapping.moments import whole_milliseconds
 from shared.mapping.run_row import RunRow
 from shared.rows import InspirationReportRow, OpportunityCardRow, StageOutputRow
-from workers.held_state import RunRecord
 from workers.insertion import Record, Target
 from workers.ledger import COLUMNS as LEDGER_COLUMNS
 from workers.ledger import record_of
 from workers.plan import DeliveryRow, Plan, RowInsert
+from workers.row_values import card_values, naive_utc, report_values, run_record_values
 
 _RUN: Final = Target(
     "Run",
@@ -104,7 +102,7 @@ _DELIVERY: Final = Target(
         "gaps": "jsonb",
     },
     "runferry",
-    stays="batch_id, message_id",
+    conflict_key="batch_id, message_id",
 )
 
 
@@ -118,46 +116,16 @@ def new_rows(plan: Plan, worker: str) -> Mapping[Target, list[Record]]:
         _CARD: [],
         _LEDGER: [record_of(entry) for entry in plan.ledger_inserts],
         _RUN_RECORD: [run_record_values(*item) for item in plan.record_inserts],
-        _DELIVERY: [_delivery_values(row, worker) for row in plan.deliveries],
+        # Sorted, so that two transactions that were given the same messages never wait for each other in a circle.
+        _DELIVERY: [
+            _delivery_values(row, worker)
+            for row in sorted(plan.deliveries, key=lambda row: (row.batch_id, row.message_id))
+        ],
     }
     for row in plan.row_inserts:
         target, record = _row_values(row, now)
         new[target].append(record)
     return new
-
-
-def naive_utc(moment: datetime) -> datetime:
-    """Return the moment as the web app's `timestamp(3)` columns hold it: UTC without a zone, whole milliseconds."""
-    return whole_milliseconds(moment.astimezone(UTC)).replace(tzinfo=None)
-
-
-def run_record_values(run_id: RunId, record: RunRecord) -> Record:
-    """Return a row of `runferry.run`."""
-    before = record.before_image
-    return (
-        run_id,
-        record.inserted,
-        None if before is None else orjson.dumps(before).decode(),
-        orjson.dumps(record.written).decode(),
-        orjson.dumps(record.evidence.to_json()).decode(),
-    )
-
-
-def report_values(row: InspirationReportRow) -> tuple[Any, ...]:
-    """Return the values of a report that its output says, in the order of their columns."""
-    return (
-        row.inspiration1_title,
-        row.inspiration1_content,
-        row.inspiration1_elements,
-        row.inspiration2_title,
-        row.inspiration2_content,
-        row.inspiration2_elements,
-    )
-
-
-def card_values(row: OpportunityCardRow) -> tuple[Any, ...]:
-    """Return the values of a card that its output says, in the order of their columns; its number is not among them."""
-    return (row.title, row.tagline, row.problem, row.solution, row.why_now, row.target_segment, row.quick_win)
 
 
 def _run_values(run: RunRow, now: datetime) -> Record:

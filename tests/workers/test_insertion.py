@@ -17,6 +17,7 @@ from shared.ids import Stage
 from shared.verdicts import Verdict
 from workers.insertion import Record, Target, insert
 from workers.transaction import Transactor
+from workers.world import Fault, fault_of
 
 _PROBE = Target("probe", {"name": "text", "texts": "text[]", "value": "jsonb", "size": "smallint"})
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
@@ -26,7 +27,7 @@ _JSON = st.recursive(
 _RECORDS = st.lists(
     st.tuples(
         _TEXT | st.none(),
-        st.lists(_TEXT | st.sampled_from(["NULL", '{"', "\\", ","]), max_size=3),
+        st.lists(_TEXT | st.sampled_from(["NULL", '{"', "\\", ","]), max_size=3) | st.none(),
         _JSON.map(json.dumps) | st.none(),
         st.integers(-(2**15), 2**15 - 1),
     ),
@@ -44,6 +45,20 @@ def probed(bench: Bench) -> Iterable[tuple[asyncio.Runner, asyncpg.Connection]]:
         runner.run(connection.execute("CREATE TABLE probe (name text, texts text[], value jsonb, size smallint)"))
         yield runner, connection
         runner.run(connection.close())
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables that got rows by COPY, in order."""
+    tables: list[str] = []
+    by_copy = asyncpg.Connection.copy_records_to_table
+
+    async def noted(connection: asyncpg.Connection, table: str, **options: Any) -> str:
+        tables.append(table)
+        return str(await by_copy(connection, table, **options))
+
+    monkeypatch.setattr(asyncpg.Connection, "copy_records_to_table", noted)
+    return tables
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
@@ -68,12 +83,27 @@ def test_few_and_many_are_written_alike(
     assert runner.run(written(_MANY)) == few * _MANY
 
 
-def test_runs_leave_the_same_rows_whether_they_came_alone_or_together(bench: Bench) -> None:
+@pytest.mark.parametrize("times", [1, _MANY])
+def test_what_is_no_text_to_postgresql_fails_alike(
+    probed: tuple[asyncio.Runner, asyncpg.Connection], times: int
+) -> None:
+    runner, connection = probed
+
+    def fault(*texts: str) -> Fault:
+        records = [("", list(texts), None, 0)] * times
+        with pytest.raises((UnicodeError, asyncpg.PostgresError)) as raised:
+            runner.run(insert(connection, {_PROBE: records}, "nobody", None))
+        return fault_of(raised.value)[0]
+
+    assert (fault("\ud800"), fault("\0")) == (Fault.DATA, Fault.DATA)
+
+
+def test_runs_leave_the_same_rows_whether_they_came_alone_or_together(bench: Bench, copied: list[str]) -> None:
     runs = [
         outputs(
             f"run-{number}",
-            (1, inspirations(str(number)), 0),
-            (2, trends(str(number)), 0),
+            (1, inspirations(str(number)), number),
+            (2, trends(str(number)), 0.1234),
             (4, context(str(number)), 0),
             (5, cards(str(number)), 0),
         )
@@ -81,22 +111,49 @@ def test_runs_leave_the_same_rows_whether_they_came_alone_or_together(bench: Ben
     ]
 
     def kept() -> dict[str, Any]:
-        own = bench.rows(
-            "SELECT run_id, stage, manifest, gaps, facts, mends, settled, rows_written FROM runferry.ledger"
-            " ORDER BY run_id, stage"
-        )
-        known = bench.rows("SELECT run_id, inserted, written, evidence FROM runferry.run ORDER BY run_id")
-        handled = bench.rows(
-            "SELECT run_id, worker, attempts, verdicts, gaps FROM runferry.delivery ORDER BY run_id"
-        )
-        return {**bench.everything(), "ledger": own, "run": known, "delivery": handled}
+        queries = {
+            "times": """SELECT id, "createdAt", "completedAt" FROM "Run" UNION ALL
+                        SELECT id, "createdAt", NULL FROM "StageOutput" UNION ALL
+                        SELECT id, "createdAt", NULL FROM "InspirationReport" UNION ALL
+                        SELECT id, "createdAt", NULL FROM "OpportunityCard" ORDER BY id""",
+            "ledger": """SELECT run_id, stage, content_sha256, produced_at, origin, authority, manifest, gaps, facts,
+                                mends, settled, rows_written, batch_id, times_applied
+                         FROM runferry.ledger ORDER BY run_id, stage""",
+            "run": "SELECT run_id, inserted, before_image, written, evidence FROM runferry.run ORDER BY run_id",
+            "delivery": """SELECT run_id, batch_id, origin, publisher, published_at, worker, attempts, verdicts, gaps
+                           FROM runferry.delivery ORDER BY run_id""",
+        }
+        return {**bench.everything(), **{name: bench.rows(query) for name, query in queries.items()}}
 
     bench.write(*runs)
-    alone = kept()
+    alone, copies_alone = kept(), len(copied)
     bench.execute('TRUNCATE "Run", runferry.ledger, runferry.run, runferry.delivery CASCADE')
     bench.write(*runs, apart=False)
-    assert len(alone["OpportunityCard"]) == 40
+    assert (copies_alone, len(alone["times"])) == (0, 8 * 11)
+    assert copied == ["Run", "StageOutput", "InspirationReport", "OpportunityCard", "ledger", "run"]
     assert kept() == alone
+
+
+def test_a_large_output_comes_in_as_it_is_sent_not_all_at_once(bench: Bench, copied: list[str]) -> None:
+    bench.write(outputs("run-a", (2, trends("x" * 2_000_000), 0)))
+    assert copied == ["Run", "StageOutput", "ledger", "run"]
+    assert bench.rows('SELECT length("markdownOutput") > 2000000 AS whole FROM "StageOutput"') == [{"whole": True}]
+
+
+@pytest.mark.parametrize("runs", [1, 8])
+def test_a_trigger_of_the_web_app_sees_the_run_before_what_belongs_to_it(bench: Bench, runs: int) -> None:
+    bench.execute(
+        """CREATE FUNCTION find_run() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+               PERFORM FROM "Run" WHERE id = NEW."runId";
+               IF NOT FOUND THEN RAISE check_violation; END IF;
+               RETURN NEW;
+           END $$"""
+    )
+    for table in ("StageOutput", "InspirationReport", "OpportunityCard"):
+        bench.execute(f'CREATE TRIGGER find BEFORE INSERT ON "{table}" FOR EACH ROW EXECUTE FUNCTION find_run()')
+    messages = [outputs(f"run-{number}", (1, inspirations(), 0), (5, cards(), 0)) for number in range(runs)]
+    assert bench.write(*messages, apart=False) == [{1: "applied", 5: "applied"}] * runs
 
 
 @pytest.mark.parametrize("runs", [1, 8])
