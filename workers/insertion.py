@@ -82,10 +82,9 @@ async def insert(
 
 def _are_few(new: Iterable[Sequence[Record]]) -> bool:
     records = list(chain.from_iterable(new))
-    return (
-        len(records) <= _FEW_RECORDS
-        and sum(len(value) for record in records for value in record if isinstance(value, str)) <= _FEW_CHARACTERS
-    )
+    if len(records) > _FEW_RECORDS:
+        return False
+    return sum([len(value) for record in records for value in record if type(value) is str]) <= _FEW_CHARACTERS
 
 
 @cache
@@ -104,5 +103,7 @@ def _statement(targets: tuple[Target, ...]) -> str:
 
 
 def _as_json(texts: Sequence[str] | None) -> str | None:
+    if texts is None:
+        return None
     # What is no text to PostgreSQL, such as half of a surrogate pair, fails where it does in COPY: as it is sent.
-    return None if texts is None else json.dumps(texts, ensure_ascii=False)
+    return json.dumps(texts, ensure_ascii=False) if texts else "[]"
