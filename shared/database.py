@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -20,16 +22,26 @@ async def connect(address: DatabaseAddress, settings: Settings) -> asyncpg.Conne
         raise explain_database(error, address) from error
 
 
-async def create_pool(address: DatabaseAddress, settings: Settings) -> asyncpg.Pool:
+async def create_pool(
+    address: DatabaseAddress, settings: Settings, session: Mapping[str, str] = MappingProxyType({})
+) -> asyncpg.Pool:
     """Return an open pool, as large as the settings say or `connection_limit` of the URL; raises as `connect`.
 
+    Each connection gets the settings of `session` once, which is nothing for a transaction pooler's.
     Whoever has a connection of it changes nothing that outlives a transaction: no SET, no LISTEN, no lock of a session.
     """
+
+    async def begin(connection: asyncpg.Connection) -> None:
+        # Not with the start of the session: poolers of sessions refuse there what they don't know.
+        for name, value in session.items():
+            await connection.execute("SELECT set_config($1, $2, false)", name, value)
+
     most = address.connection_limit or settings.pool_max_size
     try:
         return await asyncpg.create_pool(
             min_size=min(settings.pool_min_size, most),
             max_size=most,
+            init=begin,
             reset=_left_as_it_is,
             **connection_arguments(address, settings),
         )

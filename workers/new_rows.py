@@ -10,7 +10,7 @@ import orjson
 
 from shared.mapping.run_row import RunRow
 from shared.rows import InspirationReportRow, OpportunityCardRow, StageOutputRow
-from workers.insertion import Record, Target
+from workers.insertion import WRITTEN_AT, Record, Target
 from workers.ledger import COLUMNS as LEDGER_COLUMNS
 from workers.ledger import record_of
 from workers.plan import DeliveryRow, Plan, RowInsert
@@ -29,7 +29,7 @@ _RUN: Final = Target(
         "currentStage": "integer",
         "errorMessage": "text",
         "createdAt": "timestamp",
-        "updatedAt": "timestamp",
+        "updatedAt": WRITTEN_AT,
         "completedAt": "timestamp",
     },
 )
@@ -56,7 +56,7 @@ _REPORT: Final = Target(
         "inspiration2Content": "text",
         "inspiration2Elements": "text[]",
         "createdAt": "timestamp",
-        "updatedAt": "timestamp",
+        "updatedAt": WRITTEN_AT,
     },
 )
 _CARD: Final = Target(
@@ -75,7 +75,7 @@ _CARD: Final = Target(
         "quick_win": "text",
         "starred": "boolean",
         "createdAt": "timestamp",
-        "updatedAt": "timestamp",
+        "updatedAt": WRITTEN_AT,
     },
 )
 _LEDGER: Final = Target("ledger", LEDGER_COLUMNS, "runferry")

@@ -76,6 +76,22 @@ class Plan:
     deliveries: list[DeliveryRow] = field(default_factory=list)
     receipts: list[str] = field(default_factory=list)  # ids of messages that somebody waits for
 
+    @property
+    def only_inserts(self) -> bool:
+        """Whether nothing that is there changes, and no letter is filed or answered."""
+        return not (
+            self.run_changes
+            or self.row_updates
+            or self.row_deletes
+            or self.revived
+            or self.ledger_updates
+            or self.record_updates
+            or self.forgotten_documents
+            or self.kept_documents
+            or self.letters
+            or self.settled
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -51,6 +51,11 @@ def plan_batch(
     return plan, verdicts
 
 
+def named_user(intake: Intake) -> str:
+    """Return the name of the user to whom the message's run belongs, if it is new: a User.id or a clerkId."""
+    return intake.message.hints.user_id or MIGRATION_USER
+
+
 def needs_values(intake: Intake, held: HeldRun) -> bool:
     """Say whether the run's rows must be read for the message: to be compared with it, or to be overwritten.
 

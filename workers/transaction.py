@@ -11,10 +11,11 @@ import asyncpg
 from shared.ids import RunId, Stage
 from shared.verdicts import Verdict
 from workers.committing import commit_plan
+from workers.fast_path import FastPath
 from workers.held_state import QUERIES, HeldRun, lock_runs, look, read_held, read_values
 from workers.intake import Intake, Undeliverable
 from workers.plan import Plan
-from workers.planning import MIGRATION_USER, needs_values, plan_batch
+from workers.planning import MIGRATION_USER, named_user, needs_values, plan_batch
 from workers.run_fold import RunFold
 
 #: RFC 2606 reserves `.invalid`: no mail can ever be sent there.
@@ -23,11 +24,15 @@ _MIGRATION_EMAIL = f"{MIGRATION_USER}@runferry.invalid"
 
 @dataclass(frozen=True, slots=True)
 class Transactor:
-    """What every transaction of a worker process has in common; `worker` is host:pid."""
+    """What every transaction of a worker process has in common; `worker` is host:pid.
+
+    Without a `fast_path`, every batch goes the long way.
+    """
 
     quiet: timedelta
     lock_timeout: timedelta
     worker: str
+    fast_path: FastPath | None = None
 
     async def write(
         self, connection: asyncpg.Connection, batch: Sequence[Intake | Undeliverable]
@@ -37,6 +42,10 @@ class Transactor:
         Safe to run again after any failure: before the commit nothing has happened, and after it the same messages
         are duplicates.
         """
+        if self.fast_path is not None:
+            verdicts = await self.fast_path.write(connection, batch)
+            if verdicts is not None:
+                return verdicts
         # Whatever the database's default is: what is read after a lock is what others committed before they let go.
         async with connection.transaction(isolation="read_committed"):
             return await self._write(connection, batch)
@@ -76,12 +85,14 @@ class Transactor:
         held: dict[RunId, HeldRun] = {}
         owners: Mapping[str, str] = {}
         if run_ids:
-            seen = await look(connection, run_ids, {_named(intake) for intake in intakes})
+            seen = await look(connection, run_ids, {named_user(intake) for intake in intakes})
             held = await read_held(connection, run_ids, seen)
             wanted = {intake.run_id for intake in intakes if needs_values(intake, held[intake.run_id])}
             if wanted:
                 await read_values(connection, held, wanted)
             owners = await _with_migration_user(connection, intakes, held, seen.users)
+            if self.fast_path is not None:
+                self.fast_path.learn(moment, owners)
         plan, verdicts = plan_batch(batch, held, owners, moment=moment, quiet=self.quiet)
         await commit_plan(connection, plan, self.worker)
         return verdicts
@@ -95,12 +106,8 @@ async def _with_migration_user(
 ) -> Mapping[str, str]:
     """Return the users, with the migration user among them where a run without an owner needs it: it is added then."""
     if MIGRATION_USER in users or not any(
-        held[intake.run_id].run is None and _named(intake) == MIGRATION_USER for intake in intakes
+        held[intake.run_id].run is None and named_user(intake) == MIGRATION_USER for intake in intakes
     ):
         return users
     await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, _MIGRATION_EMAIL)
     return {**users, **(await look(connection, [], [MIGRATION_USER])).users}
-
-
-def _named(intake: Intake) -> str:
-    return intake.message.hints.user_id or MIGRATION_USER

@@ -26,6 +26,7 @@ from shared.settings import Settings
 from shared.verdicts import Verdict
 from workers.canary import make_canary
 from workers.commit_stats import CommitStats
+from workers.fast_path import SESSION, FastPath
 from workers.intake import Intake, Undeliverable
 from workers.lane import Item, Lane, Verdicts
 from workers.pause import Pause, Stopping
@@ -50,7 +51,10 @@ class Writer:
         self._address = address
         self._settings = settings
         self._pause = pause
-        self.transactor = Transactor(settings.quiet, settings.writer_lock_timeout, worker)
+        quiet, lock_timeout = settings.quiet, settings.writer_lock_timeout
+        # Behind a transaction pooler statements are planned each time, and sessions can't be told how.
+        fast_path = None if address.transaction_pooler else FastPath(quiet, lock_timeout, worker)
+        self.transactor = Transactor(quiet, lock_timeout, worker, fast_path)
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
         self._lanes: Mapping[str, Lane] = {}
@@ -179,7 +183,9 @@ class Writer:
             raise AssertionError("the writer was not started")
         async with self._pool_lock:
             if self._pool is None:
-                self._pool = await create_pool(self._address, self._settings)
+                self._pool = await create_pool(
+                    self._address, self._settings, SESSION if self.transactor.fast_path is not None else {}
+                )
             return self._pool
 
     async def _close_pool(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from shared.contract import (
 )
 from shared.documents import Document
 from shared.ids import Stage
+from workers.fast_path import FastPath
 from workers.intake import Consignment, Intake, Undeliverable, take_in
 from workers.transaction import Transactor
 
@@ -110,13 +111,13 @@ class Bench:
     """A database, and a writer to put messages into it."""
 
     dsn: str
-    verdicts: list[Mapping[Stage, str]] = field(default_factory=list)
+    fast_path: FastPath | None = None
 
     def write(self, *messages: StageOutputsMessage | RunStarted | RunFailed, apart: bool = True) -> list[Any]:
         """Write messages, each in a transaction of its own, or all in one; returns their verdicts by stage number."""
 
         async def run(connection: asyncpg.Connection) -> list[Any]:
-            transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1")
+            transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1", self.fast_path)
             taken = [judged(message) for message in messages]
             batches = [[one] for one in taken] if apart else [taken]
             found: list[Any] = []

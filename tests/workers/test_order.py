@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,10 @@ from writing_bench import BROKEN, LOCK_TIMEOUT, QUIET, T0, at, cards, inspiratio
 
 from shared.contract import Hints, Origin, RunFailed, RunStarted, to_wire
 from shared.database_url import DatabaseAddress
+from workers.fast_path import FastPath
+from workers.held_state import QUERIES
 from workers.intake import Consignment, take_in
+from workers.planning import MIGRATION_USER
 from workers.transaction import Transactor
 
 RUN = "run-a"
@@ -135,8 +139,10 @@ async def arrange(connection: asyncpg.Connection, begin: str) -> None:
         )
 
 
-async def write(connection: asyncpg.Connection, deliveries: Sequence[Any]) -> None:
-    transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1")
+async def write(
+    connection: asyncpg.Connection, deliveries: Sequence[Any], fast_path: FastPath | None = None
+) -> None:
+    transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast_path)
     for delivery in deliveries:
         consignment = Consignment(f"m{next(_numbers)}", "backfill", 1, T0)
         await transactor.write(
@@ -216,8 +222,14 @@ def test_every_order_of_arrival_ends_in_the_same_rows(dsn: str, schedule: tuple[
             ends = []
             for order in orders:
                 await arrange(connection, begin)
-                await write(connection, order)
-                await write(connection, _that_wait_for_their_next_time(order))
+                fast_path = None
+                if ends:
+                    # The first order goes the long way, and the others may not: they have been here before.
+                    await connection.execute(QUERIES["add_migration_user"], MIGRATION_USER, "m@example.com")
+                    fast_path = FastPath(QUIET, LOCK_TIMEOUT, "host:1")
+                    fast_path.learn(datetime.now(UTC), {MIGRATION_USER: MIGRATION_USER})
+                await write(connection, order, fast_path)
+                await write(connection, _that_wait_for_their_next_time(order), fast_path)
                 ends.append(await end(connection))
             return ends
         finally:

@@ -1,0 +1,400 @@
+"""New runs in one trip, and everything that makes a run not new, on real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from writing_bench import (
+    LOCK_TIMEOUT,
+    QUIET,
+    T0,
+    Bench,
+    at,
+    cards,
+    context,
+    inspirations,
+    judged,
+    outputs,
+    trends,
+)
+
+from shared.contract import Hints, Origin, RunFailed, RunStarted
+from shared.database import create_pool
+from shared.database_url import DatabaseAddress
+from shared.ids import RunId, Stage
+from shared.settings import Settings
+from shared.verdicts import Verdict
+from workers.fast_path import SESSION, FastPath
+from workers.held_state import QUERIES, lock_key, lock_runs
+from workers.insertion import insert_if
+from workers.planning import MIGRATION_USER
+from workers.transaction import Transactor
+
+_MOMENT_COLUMNS = ("createdAt", "updatedAt")
+
+
+@pytest.fixture
+def fast(bench: Bench) -> FastPath:
+    """The fast path of a process that has written a run before; the bench writes by it."""
+    bench.fast_path = FastPath(QUIET, LOCK_TIMEOUT, "host:1")
+    bench.write(outputs("run-before", (2, trends(), 0)))
+    return bench.fast_path
+
+
+def whole_run(run_id: str = "run-a", mark: str = "a", **more: Any):
+    """A message such as the end of a pipeline sends."""
+    bodies = ((1, inspirations(mark), 0), (2, trends(mark), 1), (4, context(mark), 2), (5, cards(mark), 3))
+    return outputs(run_id, *bodies, hints=Hints(stages_at_source=(1, 2, 4, 5)), **more)
+
+
+def started(run_id: str) -> RunStarted:
+    return RunStarted(run_id=run_id, publisher="test", published_at=T0, occurred_at=at(0))
+
+
+class Trips:
+    """A connection that notes which of its methods are called."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self.made: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("execute", "fetch", "copy", "transaction")):
+            self.made.append(name)
+        return getattr(self._connection, name)
+
+
+def trips_of(bench: Bench, *messages: Any) -> tuple[list[str], list[Mapping[Stage, Verdict]]]:
+    """Write messages together; returns the trips and the verdicts."""
+
+    async def write(connection: asyncpg.Connection) -> tuple[list[str], list[Mapping[Stage, Verdict]]]:
+        trips = Trips(connection)
+        transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1", bench.fast_path)
+        found = await transactor.write(trips, [judged(message) for message in messages])
+        return trips.made, found
+
+    return bench.do(write)
+
+
+def took_the_long_way(bench: Bench, message: Any) -> bool:
+    return "transaction" in trips_of(bench, message)[0]
+
+
+def test_new_runs_take_one_trip_and_leave_the_same_rows_as_by_the_long_way(bench: Bench, fast: FastPath) -> None:
+    messages = [whole_run(f"run-{number}", str(number), wants_receipt=True) for number in range(2)]
+    messages.append(outputs("run-2", (1, inspirations(), 0)))
+    own = f"SELECT * FROM runferry.{{}} WHERE run_id <> 'run-before' ORDER BY run_id"
+    moments = ("applied_at", "updated_at", "handled_at", "message_id")
+
+    def kept() -> dict[str, Any]:
+        ours = {
+            table: [
+                {name: value for name, value in row.items() if name not in moments}
+                for row in bench.rows(own.format(table))
+            ]
+            for table in ("run", "ledger", "delivery")
+        }
+        return {**bench.everything(), **ours}
+
+    trips, verdicts = trips_of(bench, *messages, started("run-3"))
+    assert trips == ["fetch"]
+    assert verdicts[2:] == [{Stage.INSPIRATIONS: Verdict.APPLIED}, {}]
+    written = kept()
+    assert len(written["OpportunityCard"]) == 10
+    bench.execute('DELETE FROM "Run" WHERE id <> $1', "run-before")
+    for table in ("run", "ledger", "delivery"):
+        bench.execute(f"DELETE FROM runferry.{table} WHERE run_id <> 'run-before'")
+    bench.fast_path = None
+    assert trips_of(bench, *messages, started("run-3"))[1] == verdicts
+    assert kept() == written
+
+
+def test_no_row_is_later_than_its_entry_in_the_ledger(bench: Bench, fast: FastPath) -> None:
+    """A later one would be an edit made in the web app."""
+    fast.learn(datetime(2100, 1, 1, tzinfo=UTC), {})  # a clock that is wrong changes no row
+    assert not took_the_long_way(bench, whole_run())
+    (late,) = bench.rows(
+        """SELECT count(*) FROM runferry.ledger, "Run", "OpportunityCard" AS card, "InspirationReport" AS report
+           WHERE "Run".id = 'run-a' AND run_id = 'run-a'
+             AND greatest("Run"."updatedAt", card."updatedAt", report."updatedAt") > applied_at"""
+    )
+    (told,) = bench.rows("""SELECT count(*) FROM "Run" WHERE "updatedAt" > now() - interval '1 minute'""")
+    assert (late["count"], told["count"]) == (0, 2)
+
+
+def test_a_receipt_is_told_where_it_was_written(bench: Bench, fast: FastPath) -> None:
+    taken = [judged(whole_run(f"run-{number}", wants_receipt=True)) for number in range(2)]
+
+    async def heard(connection: asyncpg.Connection) -> set[str]:
+        told: asyncio.Queue[str] = asyncio.Queue()
+        await connection.add_listener("runferry_committed", lambda *said: told.put_nowait(said[-1]))
+        writer = await asyncpg.connect(bench.dsn)
+        try:
+            trips = Trips(writer)
+            await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, taken)
+        finally:
+            await writer.close()
+        assert trips.made == ["fetch"]
+        async with asyncio.timeout(30):
+            return set((await told.get()).split())
+
+    assert bench.do(heard) == {one.consignment.message_id for one in taken}
+
+
+_RUN = """INSERT INTO "Run" (id, "userId", "companyId", "companyName", "documentName", "documentUrl", "updatedAt")
+          VALUES ('run-a', 'migration-user', '', '', '', '', now())"""
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param(_RUN, id="a run of the web app"),
+        pytest.param("INSERT INTO runferry.run (run_id, inserted) VALUES ('run-a', true)", id="a deleted run"),
+        pytest.param(
+            """INSERT INTO runferry.ledger (run_id, stage, content_sha256, produced_at, origin, authority, manifest,
+                                            rows_written, batch_id, message_id)
+               VALUES ('run-a', 2, 'x', now(), 'backfill', 1, '[]', '[]', '', '')""",
+            id="an entry of the ledger",
+        ),
+    ],
+)
+def test_what_is_held_of_a_run_makes_it_not_new(bench: Bench, fast: FastPath, held: str) -> None:
+    bench.execute(held)
+    assert took_the_long_way(bench, whole_run())
+    assert bench.rows("SELECT count(*) FROM runferry.delivery")[0]["count"] == 2
+
+
+@pytest.mark.parametrize("state", ["open", "replaying", "discarded"])
+def test_a_letter_that_a_run_may_answer_makes_it_not_new(bench: Bench, fast: FastPath, state: str) -> None:
+    bench.write(outputs("run-a", (1, inspirations("bad")[:0], 0), hints=Hints(user_id="nobody")))
+    bench.execute("UPDATE runferry.dead_letter SET state = $1", state)
+    assert bench.rows("SELECT run_id, stage FROM runferry.dead_letter") == [{"run_id": "run-a", "stage": 1}]
+    assert took_the_long_way(bench, whole_run())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """DELETE FROM "User" WHERE id = 'ann'""",
+        """UPDATE "User" SET "clerkId" = 'other' WHERE id = 'ann'""",
+        """INSERT INTO "User" (id, "clerkId", email, "updatedAt") VALUES ('clerk-ann', 'x', 'x@example.com', now())""",
+    ],
+)
+def test_a_user_who_is_meant_no_more_makes_the_guess_wrong(bench: Bench, fast: FastPath, change: str) -> None:
+    bench.execute(
+        """INSERT INTO "User" (id, "clerkId", email, "updatedAt") VALUES ('ann', 'clerk-ann', 'a@example.com', now())"""
+    )
+    hints = Hints(user_id="clerk-ann")
+    bench.write(outputs("run-first", (2, trends(), 0), hints=hints))
+    assert not took_the_long_way(bench, outputs("run-b", (1, inspirations(), 0), hints=hints))
+    bench.execute('UPDATE "Run" SET "userId" = $1', MIGRATION_USER)
+    bench.execute(change)
+    assert took_the_long_way(bench, outputs("run-c", (1, inspirations(), 0), hints=hints))
+
+
+def test_a_run_that_another_writer_has_is_left_to_the_long_way(bench: Bench, fast: FastPath) -> None:
+    async def write(other: asyncpg.Connection) -> None:
+        writer = await asyncpg.connect(bench.dsn)
+        try:
+            async with other.transaction():
+                await lock_runs(other, [RunId("run-a")])
+                hasty = Transactor(QUIET, timedelta(milliseconds=50), "host:1", replace(fast))
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await hasty.write(writer, [judged(whole_run())])
+        finally:
+            await writer.close()
+
+    bench.do(write)
+    assert bench.rows("""SELECT count(*) FROM "Run" WHERE id = 'run-a'""") == [{"count": 0}]
+
+
+async def _answer(connection: asyncpg.Connection) -> bool:
+    """Ask whether run-a is new, by a statement that waits for key 7 once it has its snapshot."""
+    query = QUERIES["are_new"].removesuffix(";")
+    keys = "FROM unnest($1::bigint[]) AS key\n"
+    assert keys in query
+    waiting = query.replace(keys, f"{keys.rstrip()}, (SELECT pg_advisory_xact_lock_shared(7)) AS waited\n")
+    arguments = ([lock_key("run-a")], "5000", ["run-a"], [MIGRATION_USER], [MIGRATION_USER])
+    return await insert_if(connection, waiting, arguments, {}, "nobody", None)
+
+
+async def _commit_a_letter(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
+    async with other.transaction():
+        await lock_runs(other, [RunId("run-a")])
+        await wait()
+        await _letter(other)
+
+
+async def _commit_a_letter_begun_before(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
+    async with other.transaction():
+        await lock_runs(other, [RunId("run-a")])
+        await _letter(other)
+        await wait()
+
+
+async def _take_a_letter_back(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
+    transaction = other.transaction()
+    await transaction.start()
+    await lock_runs(other, [RunId("run-a")])
+    await wait()
+    await _letter(other)
+    await transaction.rollback()
+
+
+async def _do_nothing(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
+    await wait()
+
+
+async def _letter(connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        """INSERT INTO runferry.dead_letter (run_id, stage, content_sha256, reason, sentence, fingerprint, attempts,
+                                             first_failed_at, last_failed_at, worker_host, worker_pid, worker_version,
+                                             origin, batch_id, message_id, queue, envelope, payload)
+           VALUES ('run-a', 1, 'x', 'unknown_user', '', '', 1, now(), now(), '', 1, '', 'backfill', '', '', '',
+                   '{}', '')"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "is_new"),
+    [
+        (_commit_a_letter, False),
+        (_commit_a_letter_begun_before, False),
+        (_take_a_letter_back, True),
+        (_do_nothing, True),
+    ],
+)
+def test_what_was_committed_between_the_look_and_the_lock_is_noticed(
+    bench: Bench, fast: FastPath, meanwhile: Callable[..., Awaitable[None]], is_new: bool
+) -> None:
+    async def race(other: asyncpg.Connection) -> bool:
+        holder, asker = await asyncpg.connect(bench.dsn), await asyncpg.connect(bench.dsn)
+        try:
+            asking: asyncio.Task[bool] | None = None
+
+            async def wait() -> None:
+                nonlocal asking
+                # A later transaction that is over: who has a number by now is one of those under way.
+                await asker.execute("SELECT pg_current_xact_id()")
+                asking = asyncio.create_task(_answer(asker))
+                held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
+                while not await holder.fetchval(held):
+                    assert not asking.done()
+                    await asyncio.sleep(0.01)
+
+            async with holder.transaction():
+                await holder.execute("SELECT pg_advisory_xact_lock(7)")
+                await meanwhile(other, wait)
+            assert asking is not None
+            async with asyncio.timeout(30):
+                return await asking
+        finally:
+            await holder.close()
+            await asker.close()
+
+    assert bench.do(race) is is_new
+
+
+def test_who_works_on_other_runs_meanwhile_is_no_obstacle(bench: Bench, fast: FastPath) -> None:
+    async def write(other: asyncpg.Connection) -> list[str]:
+        writer = await asyncpg.connect(bench.dsn)
+        trips = Trips(writer)
+        try:
+            async with other.transaction():
+                await lock_runs(other, [RunId("run-b")])
+                await other.execute(_RUN.replace("run-a", "run-b"))
+                await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [judged(whole_run())])
+        finally:
+            await writer.close()
+        return trips.made
+
+    assert bench.do(write) == ["fetch"]
+
+
+def test_a_refusal_at_the_commit_itself_is_a_failure(bench: Bench, fast: FastPath) -> None:
+    bench.execute(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE check_violation; END $$"""
+    )
+    bench.execute(
+        """CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON "Run" DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION refuse()"""
+    )
+
+    async def write(connection: asyncpg.Connection) -> list[str]:
+        trips = Trips(connection)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [judged(whole_run())])
+        return trips.made
+
+    assert bench.do(write) == ["fetch"]
+    assert bench.rows("""SELECT count(*) FROM "Run" WHERE id = 'run-a'""") == [{"count": 0}]
+
+
+def test_what_cannot_begin_a_run_is_not_guessed(bench: Bench, fast: FastPath) -> None:
+    known = whole_run("run-known")
+    known = known.model_copy(
+        update={"outputs": tuple(body.model_copy(update={"known": True}) for body in known.outputs)}
+    )
+    failed = RunFailed(
+        run_id="run-failed", publisher="test", published_at=T0, occurred_at=at(0), error="no more credit"
+    )
+    for message in (
+        outputs("run-later", (2, trends(), 0)),
+        outputs("run-bad", (1, (), 0)),
+        failed,
+        known,
+        outputs("run-stranger", (1, inspirations(), 0), hints=Hints(user_id="nobody")),
+    ):
+        assert trips_of(bench, message)[0][0] == "transaction", message.run_id
+    redelivered = judged(whole_run("run-again"))
+    again = replace(redelivered, consignment=replace(redelivered.consignment, attempts=2))
+
+    async def write(connection: asyncpg.Connection) -> list[str]:
+        trips = Trips(connection)
+        await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [again])
+        return trips.made
+
+    assert bench.do(write)[0] == "transaction"
+    many = [outputs(f"run-{number}", (1, inspirations(), 0)) for number in range(6)]
+    assert trips_of(bench, *many)[0][0] == "transaction"
+
+
+def test_after_a_wrong_guess_it_rests_for_longer_each_time(bench: Bench, fast: FastPath) -> None:
+    def guessed() -> bool:
+        return trips_of(bench, whole_run(origin=Origin.PIPELINE))[0][0] == "fetch"
+
+    guesses = [guessed() for _ in range(20)]
+    #            new   wrong  two rest      wrong  four rest           wrong  eight rest
+    assert guesses == [True, True, *[False] * 2, True, *[False] * 4, True, *[False] * 8, True, False]
+    assert trips_of(bench, outputs("run-b", (1, inspirations(), 0)))[0][0] == "transaction"
+
+
+def test_its_statement_finds_by_index_also_where_it_was_planned_on_empty_tables(bench: Bench) -> None:
+    arguments = "ARRAY[1]::bigint[], '5000', ARRAY['a'], ARRAY['a'], ARRAY['a']"
+
+    async def plan(connection: asyncpg.Connection) -> str:
+        for name, value in SESSION.items():
+            await connection.execute("SELECT set_config($1, $2, false)", name, value)
+        await connection.execute(f"PREPARE are_new AS {QUERIES['are_new']}")
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE are_new ({arguments})"))
+
+    found = bench.do(plan)
+    assert "Seq Scan" not in found
+    assert len(re.findall(r"Index (?:Only )?Scan", found)) == found.count("Index Cond: ") == 6, found
+
+
+def test_the_sessions_of_a_pool_have_what_is_asked_for_them(bench: Bench) -> None:
+    async def shown(connection: asyncpg.Connection) -> dict[str, str]:
+        settings = Settings.from_environment()
+        async with await create_pool(DatabaseAddress.parse(bench.dsn), settings, SESSION) as pool:
+            async with pool.acquire() as one:
+                return {name: await one.fetchval(f"SHOW {name}") for name in SESSION}
+
+    assert bench.do(shown) == SESSION
