@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate, chain
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ WRITTEN_AT: Final = "date_trunc('milliseconds', timezone('UTC', now()))"
 Record = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A table that gets records: the columns that they fill, in their order, each with its type.
 
@@ -36,7 +36,7 @@ class Target:
     schema: str | None = None
     conflict_key: str | None = None
 
-    @property
+    @cached_property
     def sent(self) -> list[tuple[int, str, str]]:
         """Place, name and type of each column that a statement has an array for."""
         return [
@@ -71,10 +71,11 @@ class Target:
             statement += f" CROSS JOIN {condition}"
         return f"{statement} ON CONFLICT ({self.conflict_key}) DO NOTHING" if self.conflict_key else statement
 
-    def arrays(self, records: Sequence[Record]) -> Iterable[list[Any]]:
+    def arrays(self, records: Sequence[Record]) -> Iterable[Sequence[Any]]:
         """Return the records as the arrays that `insert_sql` takes."""
+        columns = list(zip(*records, strict=True))
         for place, _, type_ in self.sent:
-            values = [record[place] for record in records]
+            values = columns[place]
             yield [_as_json(value) for value in values] if type_ == _TEXTS else values
 
 
@@ -147,7 +148,7 @@ def _statement(targets: tuple[Target, ...], condition: str | None = None, argume
     return f"{', '.join([first, *reversed(parts)])} SELECT ({told}) AS told FROM condition"
 
 
-def _arrays(new: Mapping[Target, Sequence[Record]]) -> Iterable[list[Any]]:
+def _arrays(new: Mapping[Target, Sequence[Record]]) -> Iterable[Sequence[Any]]:
     return (array for target, records in new.items() for array in target.arrays(records))
 
 

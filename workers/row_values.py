@@ -15,7 +15,7 @@ from workers.held_state import RunRecord
 
 def naive_utc(moment: datetime) -> datetime:
     """Return the moment as the web app's `timestamp(3)` columns hold it: UTC without a zone, whole milliseconds."""
-    return whole_milliseconds(moment.astimezone(UTC)).replace(tzinfo=None)
+    return whole_milliseconds(moment).replace(tzinfo=None)
 
 
 def run_record_values(run_id: RunId, record: RunRecord) -> tuple[Any, ...]:

@@ -85,4 +85,4 @@ def _framed(row: Row) -> bytes:
 
 def _frame(*texts: str) -> bytes:
     """Return the texts after their lengths, so that nothing can move between two of them unseen."""
-    return f"{' '.join([str(len(text)) for text in texts])}\n{''.join(texts)}".encode()
+    return f"{' '.join(map(str, map(len, texts)))}\n{''.join(texts)}".encode()
