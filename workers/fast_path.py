@@ -1,4 +1,4 @@
-"""The fast path: what seems to be about new runs is planned unseen, and written in one trip that finds out whether it is.
+"""The fast path: what seems to be about new runs is written in one trip, which finds out whether it is.
 
 A live run is so written by one statement instead of five; see `workers/transaction.py` for the way of all others.
 """

@@ -130,8 +130,8 @@ def _statement(targets: tuple[Target, ...], condition: str | None = None, argume
 
     With a condition, whose `arguments` come first, it gives one row where it wrote, and none where it did not.
 
-    It runs parts of a WITH that nothing refers to from the last one to the first, so the first target is the last
-    part: triggers of the web app's see a run before what belongs to it, as they do with COPY. A test holds it to that.
+    PostgreSQL runs parts of a WITH that nothing refers to from the last one to the first, so the first target is the
+    last part: triggers of the web app's see a run before what belongs to it, as with COPY. A test holds it to that.
     """
     channel, notice = f"${arguments + 1}", f"${arguments + 2}"
     firsts = accumulate((len(target.sent) for target in targets), initial=arguments + 3)
@@ -144,8 +144,8 @@ def _statement(targets: tuple[Target, ...], condition: str | None = None, argume
     if condition is None:
         return f"{'WITH ' if parts else ''}{', '.join(reversed(parts))} {told}"
     # The notice stands in a subquery, which is asked only for a row that is there.
-    first = f"WITH condition AS MATERIALIZED ({condition})"
-    return f"{', '.join([first, *reversed(parts)])} SELECT ({told}) AS told FROM condition"
+    parts.append(f"condition AS MATERIALIZED ({condition})")
+    return f"WITH {', '.join(reversed(parts))} SELECT ({told}) AS told FROM condition"  # noqa: S608 - as above
 
 
 def _arrays(new: Mapping[Target, Sequence[Record]]) -> Iterable[Sequence[Any]]:

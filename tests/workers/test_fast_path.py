@@ -90,7 +90,7 @@ def took_the_long_way(bench: Bench, message: Any) -> bool:
 def test_new_runs_take_one_trip_and_leave_the_same_rows_as_by_the_long_way(bench: Bench, fast: FastPath) -> None:
     messages = [whole_run(f"run-{number}", str(number), wants_receipt=True) for number in range(2)]
     messages.append(outputs("run-2", (1, inspirations(), 0)))
-    own = f"SELECT * FROM runferry.{{}} WHERE run_id <> 'run-before' ORDER BY run_id"
+    own = "SELECT * FROM runferry.{} WHERE run_id <> 'run-before' ORDER BY run_id"
     moments = ("applied_at", "updated_at", "handled_at", "message_id")
 
     def kept() -> dict[str, Any]:
@@ -393,8 +393,8 @@ def test_its_statement_finds_by_index_also_where_it_was_planned_on_empty_tables(
 def test_the_sessions_of_a_pool_have_what_is_asked_for_them(bench: Bench) -> None:
     async def shown(connection: asyncpg.Connection) -> dict[str, str]:
         settings = Settings.from_environment()
-        async with await create_pool(DatabaseAddress.parse(bench.dsn), settings, SESSION) as pool:
-            async with pool.acquire() as one:
-                return {name: await one.fetchval(f"SHOW {name}") for name in SESSION}
+        pool = await create_pool(DatabaseAddress.parse(bench.dsn), settings, SESSION)
+        async with pool, pool.acquire() as one:
+            return {name: await one.fetchval(f"SHOW {name}") for name in SESSION}
 
     assert bench.do(shown) == SESSION
