@@ -27,11 +27,14 @@ async def create_pool(
 ) -> asyncpg.Pool:
     """Return an open pool, as large as the settings say or `connection_limit` of the URL; raises as `connect`.
 
-    Each connection gets the settings of `session` once, which is nothing for a transaction pooler's.
-    Whoever has a connection of it changes nothing that outlives a transaction: no SET, no LISTEN, no lock of a session.
+    Each connection has the settings of `session` from its begin on; behind a transaction pooler none has, since the
+    session is everybody's there. Whoever has a connection changes nothing that outlives a transaction: no SET, no
+    LISTEN, no lock of a session.
     """
 
     async def begin(connection: asyncpg.Connection) -> None:
+        if address.transaction_pooler:
+            return
         # Not with the start of the session: poolers of sessions refuse there what they don't know.
         for name, value in session.items():
             await connection.execute("SELECT set_config($1, $2, false)", name, value)

@@ -43,7 +43,7 @@ class Transactor:
         are duplicates.
         """
         if self.fast_path is not None:
-            verdicts = await self.fast_path.write(connection, batch)
+            verdicts = await self.fast_path.write(connection, batch, quiet=self.quiet, worker=self.worker)
             if verdicts is not None:
                 return verdicts
         # Whatever the database's default is: what is read after a lock is what others committed before they let go.

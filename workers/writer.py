@@ -26,7 +26,7 @@ from shared.settings import Settings
 from shared.verdicts import Verdict
 from workers.canary import make_canary
 from workers.commit_stats import CommitStats
-from workers.fast_path import SESSION, FastPath
+from workers.fast_path import FastPath, session_settings
 from workers.intake import Intake, Undeliverable
 from workers.lane import Item, Lane, Verdicts
 from workers.pause import Pause, Stopping
@@ -53,7 +53,7 @@ class Writer:
         self._pause = pause
         quiet, lock_timeout = settings.quiet, settings.writer_lock_timeout
         # Behind a transaction pooler statements are planned each time, and sessions can't be told how.
-        fast_path = None if address.transaction_pooler else FastPath(quiet, lock_timeout, worker)
+        fast_path = None if address.transaction_pooler else FastPath()
         self.transactor = Transactor(quiet, lock_timeout, worker, fast_path)
         self._pool: asyncpg.Pool | None = None
         self._pool_lock: asyncio.Lock | None = None
@@ -184,7 +184,7 @@ class Writer:
         async with self._pool_lock:
             if self._pool is None:
                 self._pool = await create_pool(
-                    self._address, self._settings, SESSION if self.transactor.fast_path is not None else {}
+                    self._address, self._settings, session_settings(self.transactor.lock_timeout)
                 )
             return self._pool
 

@@ -25,25 +25,26 @@ from writing_bench import (
     trends,
 )
 
-from shared.contract import Hints, Origin, RunFailed, RunStarted
+from shared.contract import Hints, Origin, RunFailed, RunStarted, StageOutputsMessage
 from shared.database import create_pool
 from shared.database_url import DatabaseAddress
+from shared.documents import Document
 from shared.ids import RunId, Stage
 from shared.settings import Settings
 from shared.verdicts import Verdict
-from workers.fast_path import SESSION, FastPath
+from workers.fast_path import FastPath, session_settings
 from workers.held_state import QUERIES, lock_key, lock_runs
 from workers.insertion import insert_if
+from workers.pause import Pause
 from workers.planning import MIGRATION_USER
 from workers.transaction import Transactor
-
-_MOMENT_COLUMNS = ("createdAt", "updatedAt")
+from workers.writer import Writer
 
 
 @pytest.fixture
 def fast(bench: Bench) -> FastPath:
     """The fast path of a process that has written a run before; the bench writes by it."""
-    bench.fast_path = FastPath(QUIET, LOCK_TIMEOUT, "host:1")
+    bench.fast_path = FastPath()
     bench.write(outputs("run-before", (2, trends(), 0)))
     return bench.fast_path
 
@@ -88,8 +89,9 @@ def took_the_long_way(bench: Bench, message: Any) -> bool:
 
 
 def test_new_runs_take_one_trip_and_leave_the_same_rows_as_by_the_long_way(bench: Bench, fast: FastPath) -> None:
-    messages = [whole_run(f"run-{number}", str(number), wants_receipt=True) for number in range(2)]
-    messages.append(outputs("run-2", (1, inspirations(), 0)))
+    messages = [whole_run("run-0", wants_receipt=True), started("run-1"), outputs("run-1", (1, inspirations(), 0))]
+    # Quiet for long, and so failed by its age.
+    messages.append(outputs("run-2", (1, inspirations("b"), 0), hints=Hints(stages_at_source=(1,))))
     own = "SELECT * FROM runferry.{} WHERE run_id <> 'run-before' ORDER BY run_id"
     moments = ("applied_at", "updated_at", "handled_at", "message_id")
 
@@ -103,16 +105,21 @@ def test_new_runs_take_one_trip_and_leave_the_same_rows_as_by_the_long_way(bench
         }
         return {**bench.everything(), **ours}
 
-    trips, verdicts = trips_of(bench, *messages, started("run-3"))
+    trips, verdicts = trips_of(bench, *messages)
     assert trips == ["fetch"]
-    assert verdicts[2:] == [{Stage.INSPIRATIONS: Verdict.APPLIED}, {}]
+    assert verdicts[1:] == [{}, *[{Stage.INSPIRATIONS: Verdict.APPLIED}] * 2]
     written = kept()
-    assert len(written["OpportunityCard"]) == 10
+    assert {run["id"]: run["status"] for run in written["Run"]} == {
+        "run-0": "COMPLETED",
+        "run-1": "RUNNING",
+        "run-2": "FAILED",
+        "run-before": "RUNNING",
+    }
     bench.execute('DELETE FROM "Run" WHERE id <> $1', "run-before")
     for table in ("run", "ledger", "delivery"):
         bench.execute(f"DELETE FROM runferry.{table} WHERE run_id <> 'run-before'")
     bench.fast_path = None
-    assert trips_of(bench, *messages, started("run-3"))[1] == verdicts
+    assert trips_of(bench, *messages)[1] == verdicts
     assert kept() == written
 
 
@@ -127,6 +134,61 @@ def test_no_row_is_later_than_its_entry_in_the_ledger(bench: Bench, fast: FastPa
     )
     (told,) = bench.rows("""SELECT count(*) FROM "Run" WHERE "updatedAt" > now() - interval '1 minute'""")
     assert (late["count"], told["count"]) == (0, 2)
+
+
+def test_what_is_more_than_new_rows_goes_the_long_way_and_is_all_there(bench: Bench, fast: FastPath) -> None:
+    kept = (*inspirations(), Document("notes.json", b'{"a": 1}'))
+    assert took_the_long_way(bench, outputs("run-kept", (1, kept, 0)))
+    assert bench.rows("SELECT run_id, name FROM runferry.document") == [
+        {"run_id": "run-kept", "name": "notes.json"}
+    ]
+    older = [
+        outputs("run-twice", (1, inspirations(mark), when), origin=Origin.PIPELINE)
+        for mark, when in (("b", 1), ("a", 0))
+    ]
+    assert "transaction" in trips_of(bench, *older)[0]
+    superseded = bench.rows("SELECT superseded FROM runferry.document WHERE run_id = 'run-twice'")
+    assert superseded == [{"superseded": True}]
+    large = inspirations("x" * 1_100_000)
+    assert took_the_long_way(bench, outputs("run-large", (1, large, 0)))
+
+
+def test_a_lost_answer_is_found_out_by_writing_again(bench: Bench, fast: FastPath) -> None:
+    taken = [judged(whole_run())]
+
+    async def write(connection: asyncpg.Connection) -> list[Mapping[Stage, Verdict]]:
+        class Losing(Trips):
+            async def fetch(self, *arguments: Any) -> Any:
+                await self._connection.fetch(*arguments)
+                raise asyncpg.ConnectionDoesNotExistError
+
+        transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast)
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+            await transactor.write(Losing(connection), taken)
+        trips = Trips(connection)
+        found = await transactor.write(trips, taken)
+        assert trips.made[0] == "transaction"  # what failed is not tried in the same way again
+        return found
+
+    assert bench.do(write) == [dict.fromkeys((1, 2, 4, 5), Verdict.DUPLICATE)]
+    assert bench.rows("SELECT count(*) FROM runferry.delivery WHERE run_id = 'run-a'") == [{"count": 1}]
+
+
+def test_a_table_that_others_hold_is_waited_for_no_longer_than_a_run(bench: Bench, fast: FastPath) -> None:
+    async def write(other: asyncpg.Connection) -> list[str]:
+        pool = await create_pool(
+            DatabaseAddress.parse(bench.dsn),
+            Settings.from_environment(),
+            session_settings(timedelta(milliseconds=50)),
+        )
+        async with pool, pool.acquire() as writer, other.transaction():
+            await other.execute('LOCK TABLE "Run" IN ACCESS EXCLUSIVE MODE')
+            trips = Trips(writer)
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [judged(whole_run())])
+        return trips.made
+
+    assert bench.do(write) == ["fetch"]
 
 
 def test_a_receipt_is_told_where_it_was_written(bench: Bench, fast: FastPath) -> None:
@@ -205,7 +267,7 @@ def test_a_run_that_another_writer_has_is_left_to_the_long_way(bench: Bench, fas
         try:
             async with other.transaction():
                 await lock_runs(other, [RunId("run-a")])
-                hasty = Transactor(QUIET, timedelta(milliseconds=50), "host:1", replace(fast))
+                hasty = Transactor(QUIET, timedelta(milliseconds=50), "host:1", fast)
                 with pytest.raises(asyncpg.LockNotAvailableError):
                     await hasty.write(writer, [judged(whole_run())])
         finally:
@@ -221,7 +283,7 @@ async def _answer(connection: asyncpg.Connection) -> bool:
     keys = "FROM unnest($1::bigint[]) AS key\n"
     assert keys in query
     waiting = query.replace(keys, f"{keys.rstrip()}, (SELECT pg_advisory_xact_lock_shared(7)) AS waited\n")
-    arguments = ([lock_key("run-a")], "5000", ["run-a"], [MIGRATION_USER], [MIGRATION_USER])
+    arguments = ([lock_key("run-a")], ["run-a"], [MIGRATION_USER], [MIGRATION_USER])
     return await insert_if(connection, waiting, arguments, {}, "nobody", None)
 
 
@@ -370,17 +432,27 @@ def test_after_a_wrong_guess_it_rests_for_longer_each_time(bench: Bench, fast: F
     def guessed() -> bool:
         return trips_of(bench, whole_run(origin=Origin.PIPELINE))[0][0] == "fetch"
 
-    guesses = [guessed() for _ in range(20)]
-    #            new   wrong  two rest      wrong  four rest           wrong  eight rest
-    assert guesses == [True, True, *[False] * 2, True, *[False] * 4, True, *[False] * 8, True, False]
-    assert trips_of(bench, outputs("run-b", (1, inspirations(), 0)))[0][0] == "transaction"
+    assert guessed()  # it is new
+    rests = []
+    for _ in range(7):
+        assert guessed()
+        rests.append(0)
+        while fast.hunches[StageOutputsMessage].resting:
+            assert not guessed()
+            rests[-1] += 1
+    assert rests == [2, 4, 8, 16, 32, 64, 64]
+    # Starts have a count of their own, and a right guess makes up for all wrong ones.
+    assert trips_of(bench, started("run-b"))[0] == ["fetch"]
+    assert trips_of(bench, outputs("run-c", (1, inspirations(), 0)))[0] == ["fetch"]
+    assert guessed()
+    assert fast.hunches[StageOutputsMessage].resting == 2
 
 
 def test_its_statement_finds_by_index_also_where_it_was_planned_on_empty_tables(bench: Bench) -> None:
-    arguments = "ARRAY[1]::bigint[], '5000', ARRAY['a'], ARRAY['a'], ARRAY['a']"
+    arguments = "ARRAY[1]::bigint[], ARRAY['a'], ARRAY['a'], ARRAY['a']"
 
     async def plan(connection: asyncpg.Connection) -> str:
-        for name, value in SESSION.items():
+        for name, value in session_settings(LOCK_TIMEOUT).items():
             await connection.execute("SELECT set_config($1, $2, false)", name, value)
         await connection.execute(f"PREPARE are_new AS {QUERIES['are_new']}")
         return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE are_new ({arguments})"))
@@ -391,10 +463,32 @@ def test_its_statement_finds_by_index_also_where_it_was_planned_on_empty_tables(
 
 
 def test_the_sessions_of_a_pool_have_what_is_asked_for_them(bench: Bench) -> None:
-    async def shown(connection: asyncpg.Connection) -> dict[str, str]:
-        settings = Settings.from_environment()
-        pool = await create_pool(DatabaseAddress.parse(bench.dsn), settings, SESSION)
-        async with pool, pool.acquire() as one:
-            return {name: await one.fetchval(f"SHOW {name}") for name in SESSION}
+    wanted = session_settings(timedelta(seconds=7))
 
-    assert bench.do(shown) == SESSION
+    async def shown(url: str) -> dict[str, str]:
+        pool = await create_pool(DatabaseAddress.parse(url), Settings.from_environment(), wanted)
+        async with pool, pool.acquire() as one:
+            return {name: await one.fetchval(f"SHOW {name}") for name in wanted}
+
+    assert bench.do(lambda _: shown(bench.dsn)) == {**wanted, "lock_timeout": "7s"}
+    behind_a_pooler = bench.dsn + ("&" if "?" in bench.dsn else "?") + "pgbouncer=true"
+    assert bench.do(lambda _: shown(behind_a_pooler))["enable_seqscan"] == "on"
+
+
+def test_behind_a_transaction_pooler_there_is_no_fast_path() -> None:
+    def writer(url: str) -> Writer:
+        return Writer(DatabaseAddress.parse(url), Settings.from_environment(), Pause(), "host:1")
+
+    assert writer("postgresql://u@localhost/db").transactor.fast_path is not None
+    assert writer("postgresql://u@localhost/db?pgbouncer=true").transactor.fast_path is None
+
+
+def test_what_it_learned_is_good_for_a_minute(bench: Bench) -> None:
+    now_s = 0.0
+    bench.fast_path = FastPath(monotonic_s=lambda: now_s)
+    bench.write(outputs("run-before", (2, trends(), 0)))
+    now_s = 59.0
+    assert not took_the_long_way(bench, whole_run("run-a"))
+    now_s = 61.0
+    assert took_the_long_way(bench, whole_run("run-b"))
+    assert not took_the_long_way(bench, whole_run("run-c"))

@@ -26,5 +26,8 @@ ORDER BY run.id
 LIMIT $2;
 
 -- name: try_to_lead
--- One process of all does the maintenance: whoever gets this lock for the length of its transaction.
-SELECT pg_try_advisory_xact_lock(hashtextextended('runferry.maintenance', 0));
+-- One process of all does the maintenance: whoever gets this lock for the length of its transaction. What it looks for
+-- may be anywhere, so it is planned as the tables are, whatever its session is told for the finding of runs.
+SELECT pg_try_advisory_xact_lock(hashtextextended('runferry.maintenance', 0)) AS leads,
+       set_config('plan_cache_mode', 'auto', true) AS plan_cache_mode,
+       set_config('enable_seqscan', 'on', true) AS enable_seqscan;

@@ -29,10 +29,9 @@ SELECT (SELECT count(*) FROM "Run" WHERE id = ANY($1::text[])) AS runs,
 -- It takes the runs' locks without waiting: who has one is about to write. What the statement sees was settled before,
 -- so it also makes sure that nobody has committed since: whoever had a lock until then must have got its number before
 -- this transaction got one, and is therefore among those that were under way, or that began after what is seen.
--- $1 the runs' keys, $2 how long it waits for other locks, $3 the runs, $4 the names of users, $5 who was meant by them.
+-- $1 the runs' keys, $2 the runs, $3 the names of users, $4 who was meant by them.
 WITH locked AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE pg_try_advisory_xact_lock(key)) AS locks,
-           set_config('lock_timeout', $2::text, true) AS lock_timeout
+    SELECT count(*) FILTER (WHERE pg_try_advisory_xact_lock(key)) AS locks
     FROM unnest($1::bigint[]) AS key
 ), present AS MATERIALIZED (
     SELECT pg_current_snapshot() AS seen, pg_current_xact_id()::text::bigint AS own
@@ -44,14 +43,14 @@ WHERE NOT EXISTS (SELECT FROM pg_snapshot_xip(seen) AS other WHERE pg_xact_statu
           SELECT FROM generate_series(pg_snapshot_xmax(seen)::text::bigint, own - 1) AS other
           WHERE pg_xact_status(other::text::xid8) = 'committed'
       )
-  AND (SELECT count(*) FROM "Run" WHERE id = ANY($3::text[])) = 0
-  AND (SELECT count(*) FROM runferry.run WHERE run_id = ANY($3::text[])) = 0
-  AND (SELECT count(*) FROM runferry.ledger WHERE run_id = ANY($3::text[])) = 0
+  AND (SELECT count(*) FROM "Run" WHERE id = ANY($2::text[])) = 0
+  AND (SELECT count(*) FROM runferry.run WHERE run_id = ANY($2::text[])) = 0
+  AND (SELECT count(*) FROM runferry.ledger WHERE run_id = ANY($2::text[])) = 0
   AND (SELECT count(*) FROM runferry.dead_letter
-       WHERE run_id = ANY($3::text[]) AND state IN ('open', 'replaying', 'discarded') AND stage > 0) = 0
-  AND (SELECT count(*) FROM unnest($4::text[], $5::text[]) AS named (said, owner)
+       WHERE run_id = ANY($2::text[]) AND state IN ('open', 'replaying', 'discarded') AND stage > 0) = 0
+  AND (SELECT count(*) FROM unnest($3::text[], $4::text[]) AS named (said, owner)
        WHERE owner = coalesce((SELECT id FROM "User" WHERE id = said),
-                              (SELECT id FROM "User" WHERE "clerkId" = said))) = cardinality($4::text[]);
+                              (SELECT id FROM "User" WHERE "clerkId" = said))) = cardinality($3::text[]);
 
 -- name: read_runs
 -- The web app's rows of some runs, locked in sorted order against the app's own writes. NO KEY: the app may still
