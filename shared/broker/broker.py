@@ -82,7 +82,7 @@ class RunferryBroker(RedisBroker):
         )
         self.broker_id = worker_id
         self._patience = Patience(patience.total_seconds() if patience else None)
-        self._tool_scripts = Scripts(self.client, self.namespace)
+        self._tool_scripts = Scripts(self.client, self.namespace, again=True)
         self._registry = Registry(self.client, self.namespace)
         self._sender: ThreadPoolExecutor | None = None
         self._consumption: Consumption | None = None

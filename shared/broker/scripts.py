@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final
 
 import redis
+
+from shared.broker.client import LOST
+from shared.broker.held_connections import HeldConnections
 
 _PRELUDE: Final = "keys"
 
@@ -17,21 +21,38 @@ def text_of(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-class Scripts:
-    """Runs the scripts of one namespace."""
+@cache
+def _whole(name: str) -> tuple[bytes, str]:
+    """Return a script as Redis gets it, and the name by which Redis knows it."""
+    text = (text_of(_PRELUDE) + text_of(name)).encode()
+    return text, sha1(text, usedforsecurity=False).hexdigest()
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+
+class Scripts:
+    """Runs the scripts of one namespace.
+
+    With `again`, a lost connection is no error yet: the script is run again as the client is told to, so it must bear
+    to be run twice. Without, the caller hears of every lost answer.
+    """
+
+    def __init__(self, client: redis.Redis, namespace: str, *, again: bool = False) -> None:
         self._client = client
         self._namespace = namespace
-        self._registered: dict[str, Any] = {}
+        self._again = again
+        self._connections = HeldConnections(client)
 
     def run(self, name: str, *args: str | bytes | int) -> Any:
         """Run one script and return Redis' reply; raises redis.RedisError."""
-        script = self._registered.get(name)
-        if script is None:
-            text = text_of(_PRELUDE) + text_of(name)
-            script = self._registered[name] = self._client.register_script(text)
-        return script(keys=[self._namespace], args=[_as_sent(argument) for argument in args])
+        text, sha = _whole(name)
+        words = (1, self._namespace, *(_as_sent(argument) for argument in args))
+        try:
+            return self._connections.command("EVALSHA", sha, *words)
+        except redis.exceptions.NoScriptError:  # nothing was run
+            return self._connections.command("EVAL", text, *words)
+        except LOST:
+            if not self._again:
+                raise
+        return self._client.execute_command("EVAL", text, *words)  # type: ignore[no-untyped-call]
 
 
 def as_text(value: str | bytes) -> str:
