@@ -106,6 +106,19 @@ def judged(message: StageOutputsMessage | RunStarted | RunFailed) -> Intake | Un
     return take_in(to_wire(message), consignment, max_output_bytes=1 << 23)
 
 
+class Trips:
+    """A connection that notes the trips that are made with it."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self.made: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("execute", "fetch", "copy", "transaction")):
+            self.made.append(name)
+        return getattr(self._connection, name)
+
+
 @dataclass
 class Bench:
     """A database, and a writer to put messages into it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from writing_bench import (
     QUIET,
     T0,
     Bench,
+    Trips,
     at,
     cards,
     context,
@@ -29,24 +30,15 @@ from shared.contract import Hints, Origin, RunFailed, RunStarted, StageOutputsMe
 from shared.database import create_pool
 from shared.database_url import DatabaseAddress
 from shared.documents import Document
-from shared.ids import RunId, Stage
+from shared.ids import Stage
 from shared.settings import Settings
 from shared.verdicts import Verdict
 from workers.fast_path import FastPath, session_settings
-from workers.held_state import QUERIES, lock_key, lock_runs
-from workers.insertion import insert_if
+from workers.held_state import QUERIES
 from workers.pause import Pause
 from workers.planning import MIGRATION_USER
 from workers.transaction import Transactor
 from workers.writer import Writer
-
-
-@pytest.fixture
-def fast(bench: Bench) -> FastPath:
-    """The fast path of a process that has written a run before; the bench writes by it."""
-    bench.fast_path = FastPath()
-    bench.write(outputs("run-before", (2, trends(), 0)))
-    return bench.fast_path
 
 
 def whole_run(run_id: str = "run-a", mark: str = "a", **more: Any):
@@ -57,19 +49,6 @@ def whole_run(run_id: str = "run-a", mark: str = "a", **more: Any):
 
 def started(run_id: str) -> RunStarted:
     return RunStarted(run_id=run_id, publisher="test", published_at=T0, occurred_at=at(0))
-
-
-class Trips:
-    """A connection that notes which of its methods are called."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-        self.made: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(("execute", "fetch", "copy", "transaction")):
-            self.made.append(name)
-        return getattr(self._connection, name)
 
 
 def trips_of(bench: Bench, *messages: Any) -> tuple[list[str], list[Mapping[Stage, Verdict]]]:
@@ -153,44 +132,6 @@ def test_what_is_more_than_new_rows_goes_the_long_way_and_is_all_there(bench: Be
     assert took_the_long_way(bench, outputs("run-large", (1, large, 0)))
 
 
-def test_a_lost_answer_is_found_out_by_writing_again(bench: Bench, fast: FastPath) -> None:
-    taken = [judged(whole_run())]
-
-    async def write(connection: asyncpg.Connection) -> list[Mapping[Stage, Verdict]]:
-        class Losing(Trips):
-            async def fetch(self, *arguments: Any) -> Any:
-                await self._connection.fetch(*arguments)
-                raise asyncpg.ConnectionDoesNotExistError
-
-        transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast)
-        with pytest.raises(asyncpg.ConnectionDoesNotExistError):
-            await transactor.write(Losing(connection), taken)
-        trips = Trips(connection)
-        found = await transactor.write(trips, taken)
-        assert trips.made[0] == "transaction"  # what failed is not tried in the same way again
-        return found
-
-    assert bench.do(write) == [dict.fromkeys((1, 2, 4, 5), Verdict.DUPLICATE)]
-    assert bench.rows("SELECT count(*) FROM runferry.delivery WHERE run_id = 'run-a'") == [{"count": 1}]
-
-
-def test_a_table_that_others_hold_is_waited_for_no_longer_than_a_run(bench: Bench, fast: FastPath) -> None:
-    async def write(other: asyncpg.Connection) -> list[str]:
-        pool = await create_pool(
-            DatabaseAddress.parse(bench.dsn),
-            Settings.from_environment(),
-            session_settings(timedelta(milliseconds=50)),
-        )
-        async with pool, pool.acquire() as writer, other.transaction():
-            await other.execute('LOCK TABLE "Run" IN ACCESS EXCLUSIVE MODE')
-            trips = Trips(writer)
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [judged(whole_run())])
-        return trips.made
-
-    assert bench.do(write) == ["fetch"]
-
-
 def test_a_receipt_is_told_where_it_was_written(bench: Bench, fast: FastPath) -> None:
     taken = [judged(whole_run(f"run-{number}", wants_receipt=True)) for number in range(2)]
 
@@ -259,144 +200,6 @@ def test_a_user_who_is_meant_no_more_makes_the_guess_wrong(bench: Bench, fast: F
     bench.execute('UPDATE "Run" SET "userId" = $1', MIGRATION_USER)
     bench.execute(change)
     assert took_the_long_way(bench, outputs("run-c", (1, inspirations(), 0), hints=hints))
-
-
-def test_a_run_that_another_writer_has_is_left_to_the_long_way(bench: Bench, fast: FastPath) -> None:
-    async def write(other: asyncpg.Connection) -> None:
-        writer = await asyncpg.connect(bench.dsn)
-        try:
-            async with other.transaction():
-                await lock_runs(other, [RunId("run-a")])
-                hasty = Transactor(QUIET, timedelta(milliseconds=50), "host:1", fast)
-                with pytest.raises(asyncpg.LockNotAvailableError):
-                    await hasty.write(writer, [judged(whole_run())])
-        finally:
-            await writer.close()
-
-    bench.do(write)
-    assert bench.rows("""SELECT count(*) FROM "Run" WHERE id = 'run-a'""") == [{"count": 0}]
-
-
-async def _answer(connection: asyncpg.Connection) -> bool:
-    """Ask whether run-a is new, by a statement that waits for key 7 once it has its snapshot."""
-    query = QUERIES["are_new"].removesuffix(";")
-    keys = "FROM unnest($1::bigint[]) AS key\n"
-    assert keys in query
-    waiting = query.replace(keys, f"{keys.rstrip()}, (SELECT pg_advisory_xact_lock_shared(7)) AS waited\n")
-    arguments = ([lock_key("run-a")], ["run-a"], [MIGRATION_USER], [MIGRATION_USER])
-    return await insert_if(connection, waiting, arguments, {}, "nobody", None)
-
-
-async def _commit_a_letter(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
-    async with other.transaction():
-        await lock_runs(other, [RunId("run-a")])
-        await wait()
-        await _letter(other)
-
-
-async def _commit_a_letter_begun_before(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
-    async with other.transaction():
-        await lock_runs(other, [RunId("run-a")])
-        await _letter(other)
-        await wait()
-
-
-async def _take_a_letter_back(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
-    transaction = other.transaction()
-    await transaction.start()
-    await lock_runs(other, [RunId("run-a")])
-    await wait()
-    await _letter(other)
-    await transaction.rollback()
-
-
-async def _do_nothing(other: asyncpg.Connection, wait: Callable[[], Awaitable[None]]) -> None:
-    await wait()
-
-
-async def _letter(connection: asyncpg.Connection) -> None:
-    await connection.execute(
-        """INSERT INTO runferry.dead_letter (run_id, stage, content_sha256, reason, sentence, fingerprint, attempts,
-                                             first_failed_at, last_failed_at, worker_host, worker_pid, worker_version,
-                                             origin, batch_id, message_id, queue, envelope, payload)
-           VALUES ('run-a', 1, 'x', 'unknown_user', '', '', 1, now(), now(), '', 1, '', 'backfill', '', '', '',
-                   '{}', '')"""
-    )
-
-
-@pytest.mark.parametrize(
-    ("meanwhile", "is_new"),
-    [
-        (_commit_a_letter, False),
-        (_commit_a_letter_begun_before, False),
-        (_take_a_letter_back, True),
-        (_do_nothing, True),
-    ],
-)
-def test_what_was_committed_between_the_look_and_the_lock_is_noticed(
-    bench: Bench, fast: FastPath, meanwhile: Callable[..., Awaitable[None]], is_new: bool
-) -> None:
-    async def race(other: asyncpg.Connection) -> bool:
-        holder, asker = await asyncpg.connect(bench.dsn), await asyncpg.connect(bench.dsn)
-        try:
-            asking: asyncio.Task[bool] | None = None
-
-            async def wait() -> None:
-                nonlocal asking
-                # A later transaction that is over: who has a number by now is one of those under way.
-                await asker.execute("SELECT pg_current_xact_id()")
-                asking = asyncio.create_task(_answer(asker))
-                held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
-                while not await holder.fetchval(held):
-                    assert not asking.done()
-                    await asyncio.sleep(0.01)
-
-            async with holder.transaction():
-                await holder.execute("SELECT pg_advisory_xact_lock(7)")
-                await meanwhile(other, wait)
-            assert asking is not None
-            async with asyncio.timeout(30):
-                return await asking
-        finally:
-            await holder.close()
-            await asker.close()
-
-    assert bench.do(race) is is_new
-
-
-def test_who_works_on_other_runs_meanwhile_is_no_obstacle(bench: Bench, fast: FastPath) -> None:
-    async def write(other: asyncpg.Connection) -> list[str]:
-        writer = await asyncpg.connect(bench.dsn)
-        trips = Trips(writer)
-        try:
-            async with other.transaction():
-                await lock_runs(other, [RunId("run-b")])
-                await other.execute(_RUN.replace("run-a", "run-b"))
-                await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [judged(whole_run())])
-        finally:
-            await writer.close()
-        return trips.made
-
-    assert bench.do(write) == ["fetch"]
-
-
-def test_a_refusal_at_the_commit_itself_is_a_failure(bench: Bench, fast: FastPath) -> None:
-    bench.execute(
-        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE check_violation; END $$"""
-    )
-    bench.execute(
-        """CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON "Run" DEFERRABLE INITIALLY DEFERRED
-           FOR EACH ROW EXECUTE FUNCTION refuse()"""
-    )
-
-    async def write(connection: asyncpg.Connection) -> list[str]:
-        trips = Trips(connection)
-        with pytest.raises(asyncpg.CheckViolationError):
-            await Transactor(QUIET, LOCK_TIMEOUT, "host:1", fast).write(trips, [judged(whole_run())])
-        return trips.made
-
-    assert bench.do(write) == ["fetch"]
-    assert bench.rows("""SELECT count(*) FROM "Run" WHERE id = 'run-a'""") == [{"count": 0}]
 
 
 def test_what_cannot_begin_a_run_is_not_guessed(bench: Bench, fast: FastPath) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from writing_bench import LOCK_TIMEOUT, QUIET, Bench, cards, context, inspirations, judged, outputs, trends
+from writing_bench import LOCK_TIMEOUT, QUIET, Bench, Trips, cards, context, inspirations, judged, outputs, trends
 
 from shared.ids import Stage
 from shared.verdicts import Verdict
@@ -185,20 +185,13 @@ def test_a_receipt_is_told_after_the_commit_and_a_delivery_stays_as_it_was(bench
 def test_a_new_run_takes_three_trips_between_begin_and_commit(bench: Bench) -> None:
     bench.write(outputs("run-before", (2, trends(), 0)))
 
-    async def trips(connection: asyncpg.Connection) -> list[str]:
-        made: list[str] = []
-
-        class Counting:
-            def __getattr__(self, name: str) -> Any:
-                if name.startswith(("execute", "fetch", "copy")):
-                    made.append(name)
-                return getattr(connection, name)
-
+    async def made(connection: asyncpg.Connection) -> list[str]:
+        trips = Trips(connection)
         transactor = Transactor(QUIET, LOCK_TIMEOUT, "host:1")
         message = outputs("run-a", (1, inspirations(), 0), (5, cards(), 0), wants_receipt=True)
-        assert await transactor.write(Counting(), [judged(message)]) == [
+        assert await transactor.write(trips, [judged(message)]) == [
             {Stage.INSPIRATIONS: Verdict.APPLIED, Stage.OPPORTUNITIES: Verdict.APPLIED}
         ]
-        return made
+        return trips.made
 
-    assert bench.do(trips) == ["fetchrow", "fetchrow", "execute"]
+    assert bench.do(made) == ["transaction", "fetchrow", "fetchrow", "execute"]
