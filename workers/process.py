@@ -67,7 +67,8 @@ def run_process(
     alike = AlikeFailures(ALIKE_LIMIT, pause)
     carrier = Carrier(writer, settings, alike, lambda: datetime.now(UTC))
     metrics = endpoint(settings, WorkerCollector(writer.stats, pause, broker.held_messages), place)
-    declare_actors(broker, carrier, Reconciler(writer, broker, settings, identity))
+    reconciler = Reconciler(stores.database, broker, settings, identity)
+    declare_actors(broker, carrier, reconciler)
     started_at = datetime.now(UTC)
 
     ahead: timedelta | None = None
@@ -104,6 +105,7 @@ def run_process(
     # A queue that is held is held from the first message on: a process that is replaced takes none of it.
     _follow_holds(broker, holds, queue_names)
     writer.start()
+    reconciler.start()
     worker.start()
     log.info("worker started", queues=list(queue_names), threads=settings.worker_threads, stores=str(stores))
     # Workers reach both stores: they put the phase, and its hold of the live queue, back into a Redis that forgot it.
@@ -123,6 +125,7 @@ def run_process(
     follower.close()
     alike.wake()
     worker.stop(timeout=int(settings.drain_timeout.total_seconds() * 1000))
+    reconciler.stop(settings.drain_timeout)
     writer.stop(settings.drain_timeout)
     broker.close()
     if metrics is not None:

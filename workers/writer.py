@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import asyncpg
 import structlog
-import uvloop
 
 from shared import queues
 from shared.database import create_pool
@@ -29,6 +28,7 @@ from workers.commit_stats import CommitStats
 from workers.fast_path import FastPath, session_settings
 from workers.intake import Intake, Undeliverable
 from workers.lane import Item, Lane, Verdicts
+from workers.loop_thread import LoopThread
 from workers.pause import Pause, Stopping
 from workers.transaction import Transactor
 from workers.world import Fault, fault_of
@@ -38,8 +38,6 @@ LANES: Final = (queues.LIVE, queues.BACKFILL)
 
 #: What is done now and then with a connection of the writer's pool.
 Chore = Callable[[asyncpg.Connection], Awaitable[None]]
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -63,11 +61,8 @@ class Writer:
         self._arrived: deque[tuple[str, Item]] = deque()
         self._scheduled = False
         self._arrival_lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready = threading.Event()
-        # A daemon: a process that was told twice to end must not wait for a database that never answers.
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._stop: asyncio.Event | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._thread = LoopThread("writer", self._close)
 
     @property
     def stopping(self) -> bool:
@@ -81,27 +76,14 @@ class Writer:
     def start(self) -> None:
         """Start the writer's thread."""
         self._thread.start()
-        self._ready.wait()
+        self._thread.run(self._begin()).result()
 
     def stop(self, timeout: timedelta) -> None:
         """Finish what can be finished within `timeout`; actors still waiting then get Stopping."""
         self._pause.stopping = True
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout.total_seconds())
+        self._thread.stop(timeout)
         for _, item in self._arrived:
             item.done.cancel()
-
-    def run(self, work: Callable[[asyncpg.Connection], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Do something with a connection of the pool, on the writer's loop, besides the lanes."""
-        if self._loop is None:
-            raise AssertionError("the writer was not started")
-
-        async def connected() -> T:
-            async with self._connection() as connection:
-                return await work(connection)
-
-        return asyncio.run_coroutine_threadsafe(connected(), self._loop)
 
     def counters(self) -> dict[str, int]:
         """Return how many outputs were handled since the start, by verdict."""
@@ -115,11 +97,11 @@ class Writer:
         waiting: list[Future[Verdicts]] = [item.done for item in items]
         with self._arrival_lock:
             self._arrived.extend((queue, item) for item in items)
-            if self._scheduled or self._loop is None:
+            if self._scheduled:
                 return waiting
             self._scheduled = True
         # One hand-off wakes the loop for everything that arrives until it looks.
-        self._loop.call_soon_threadsafe(self._deal)
+        self._thread.call(self._deal)
         return waiting
 
     def _deal(self) -> None:
@@ -131,13 +113,7 @@ class Writer:
             lane = self._lanes.get(queue) or self._lanes[queues.BACKFILL]
             lane.put(item)
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._main())
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
+    async def _begin(self) -> None:
         self._pool_lock = asyncio.Lock()
         self._lanes = {
             name: Lane(
@@ -149,13 +125,13 @@ class Writer:
             )
             for name in LANES
         }
-        tasks = [asyncio.create_task(lane.run(), name=f"lane-{name}") for name, lane in self._lanes.items()]
-        tasks += [asyncio.create_task(self._repeat(*chore), name="chore") for chore in self._chores]
-        self._ready.set()
-        await self._stop.wait()
-        for task in tasks:
+        self._tasks += [asyncio.create_task(lane.run(), name=f"lane-{name}") for name, lane in self._lanes.items()]
+        self._tasks += [asyncio.create_task(self._repeat(*chore), name="chore") for chore in self._chores]
+
+    async def _close(self) -> None:
+        for task in self._tasks:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, Stopping):
                 log.error("a lane of the writer failed", error=repr(result))
         await self._close_pool()

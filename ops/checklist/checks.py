@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -36,9 +37,9 @@ from shared.run_folders.stage_folder import Limits
 from shared.settings import Phase, Settings
 from shared.sql import load_queries
 from shared.stores import Stores
-from workers.reconciling.held import RunHeld, read_held
+from workers.reconciling.held import read_held
 from workers.reconciling.judging import check_record
-from workers.reconciling.reconciler import Observer
+from workers.reconciling.observer import Observer
 
 QUERIES: Final = load_queries("ops.checklist")
 RANDOM_RUNS: Final = 5
@@ -121,15 +122,10 @@ class Checker:
         if not chosen:
             return failed(name, f"No run with an output was found in {self.root}.")
         broker = make_broker(self.stores.redis_url, self.settings, patience=self.settings.connect_timeout)
-        loop = asyncio.get_running_loop()
-
-        def read(run_ids: list[RunId]) -> dict[RunId, RunHeld]:
-            return asyncio.run_coroutine_threadsafe(read_held(self.connection, run_ids), loop).result()
-
         try:
-            observer = Observer(self.root, self.settings, broker, read)
+            observer = Observer(self.root, self.settings, broker, partial(read_held, self.connection))
             for looks in range(_LOOKS):
-                found = await asyncio.to_thread(observer.observe, chosen)
+                found = await observer.observe(chosen)
                 standings = [
                     (run_id, stage, judgement.standing)
                     for run_id in chosen

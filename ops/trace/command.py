@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,8 @@ from shared.run_folders.stage_folder import Limits
 from shared.settings import Settings
 from shared.sql import load_queries
 from shared.stores import Stores
-from workers.reconciling.held import RunHeld, read_held
-from workers.reconciling.reconciler import Observer
+from workers.reconciling.held import read_held
+from workers.reconciling.observer import Observer
 
 _QUERIES: Final = load_queries("ops.trace")
 _WHAT_WIDTH: Final = 24
@@ -99,15 +100,11 @@ async def _standings(
     connection: asyncpg.Connection, stores: Stores, settings: Settings, root: Path, run_id: RunId
 ) -> list[dict[str, Any]]:
     """Judge the run's outputs as a worker would, now."""
-    loop = asyncio.get_running_loop()
     broker = make_broker(stores.redis_url, settings, patience=settings.connect_timeout)
 
-    def read(run_ids: list[RunId]) -> dict[RunId, RunHeld]:
-        return asyncio.run_coroutine_threadsafe(read_held(connection, run_ids), loop).result()
-
     try:
-        observer = Observer(root, settings, broker, read)
-        found = (await asyncio.to_thread(observer.observe, [run_id]))[run_id]
+        observer = Observer(root, settings, broker, partial(read_held, connection))
+        found = (await observer.observe([run_id]))[run_id]
     finally:
         broker.close()
     return [

@@ -14,7 +14,7 @@ from shared.broker.broker import RunferryBroker
 from shared.errors import QueueAway
 from shared.reconciling.slices import Answer, Slice
 from shared.reconciling.verdicts import Standing
-from workers.reconciling import reconciler
+from workers.reconciling import observer, reconciler
 
 
 def test_no_outputs_are_no_success(proof: Proof) -> None:
@@ -102,11 +102,14 @@ def test_an_output_without_an_answer_unbalances_the_sum(migrated: Proof, monkeyp
     assert "15  without a verdict: the sum does not hold" in migrated.report()
 
 
-def test_a_worker_that_cannot_judge_is_an_error(migrated: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["judge", "map_output"])
+def test_a_worker_that_cannot_judge_is_an_error(
+    migrated: Proof, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(reconciler, "judge", lambda *_a, **_k: broken())
+    monkeypatch.setattr(observer, step, lambda *_a, **_k: broken())
     ended = migrated.reconcile()
     assert (ended.status, ended.stdout) == (2, "")
     assert "could not judge: ZeroDivisionError: a defect" in ended.stderr

@@ -205,7 +205,8 @@ class Proof:
         broker = self.broker()
         writer = Writer(stores.database, settings, pause, "host:1")
         carrier = Carrier(writer, settings, AlikeFailures(8, pause), lambda: datetime.now(UTC))
-        declare_actors(broker, carrier, Reconciler(writer, broker, settings, "host:1"))
+        reconciler = Reconciler(stores.database, broker, settings, "host:1")
+        declare_actors(broker, carrier, reconciler)
         started_at = datetime.now(UTC)
         broker.describe = lambda: WorkerInfo(
             broker.worker_id, "host", 1, __version__, str(settings.root), queue_names, started_at
@@ -214,6 +215,7 @@ class Proof:
         # What a command prints on stdout is looked at: the worker beside it must not print there.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         writer.start()
+        reconciler.start()
         worker.start()
         try:
             yield
@@ -221,6 +223,7 @@ class Proof:
             structlog.reset_defaults()
             pause.stopping = True
             worker.stop(timeout=10_000)
+            reconciler.stop(timedelta(seconds=10))
             writer.stop(timedelta(seconds=10))
 
     def close(self) -> None:
