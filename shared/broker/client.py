@@ -21,7 +21,7 @@ LOST: Final = (redis.ConnectionError, redis.TimeoutError)
 #: Waits 0.05, 0.1, … 1 s, with jitter: about five seconds in all, as long as a fail-over takes.
 _RETRIES: Final = 9
 _FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 1.0
 
 #: Error codes by which a living Redis says that it can't work now.
 _UNABLE: Final = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
@@ -34,7 +34,7 @@ def make_client(url: str, *, timeout_s: float, retried: bool) -> redis.Redis:
     connection at once. Raises SettingsError where the URL can't be read.
     """
     retry = (
-        Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S), _RETRIES)
+        Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE_S, cap=LONGEST_PAUSE_S), _RETRIES)
         if retried
         else Retry(NoBackoff(), 0)
     )

@@ -1,7 +1,7 @@
 """The heartbeat: says that this worker lives, whatever its threads are busy with, and takes over from the dead.
 
-A worker judges others only once it was heard itself, without a gap, for as long as it takes to be dead. Else the
-first one to be heard after an outage of Redis would rob all the others.
+A worker judges others only once it was heard itself, without a gap, for as long as it takes to be dead and the longest
+sleep between two tries. Else the first one to be heard after an outage of Redis would rob those that still sleep.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 import redis
 
+from shared.broker.client import LONGEST_PAUSE_S
 from shared.broker.registry import EXPIRY_MS, WorkerInfo
 from shared.broker.scripts import Scripts
 from shared.counting import counted
@@ -66,7 +67,7 @@ class Heartbeat:
             # This process was stopped, or its machine slept; others may have been, too.
             self._steady_since_s = now_s
         self._last_beat_s = now_s
-        may_judge = now_s - self._steady_since_s > self._timeout_s
+        may_judge = now_s - self._steady_since_s > self._timeout_s + LONGEST_PAUSE_S
         reply = self._scripts.run(
             "beat", self._worker_id, int(self._timeout_s * 1000), int(may_judge), announcement, EXPIRY_MS
         )
