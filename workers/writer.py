@@ -54,7 +54,7 @@ class Writer:
         fast_path = None if address.transaction_pooler else FastPath()
         self.transactor = Transactor(quiet, lock_timeout, worker, fast_path)
         self._pool: asyncpg.Pool | None = None
-        self._pool_lock: asyncio.Lock | None = None
+        self._pool_lock = asyncio.Lock()
         self._lanes: Mapping[str, Lane] = {}
         self.stats: Final = {name: CommitStats() for name in LANES}
         self._chores: list[tuple[timedelta, Chore]] = []
@@ -114,7 +114,6 @@ class Writer:
             lane.put(item)
 
     async def _begin(self) -> None:
-        self._pool_lock = asyncio.Lock()
         self._lanes = {
             name: Lane(
                 self.transactor,
@@ -155,8 +154,6 @@ class Writer:
             yield connection
 
     async def _open_pool(self) -> asyncpg.Pool:
-        if self._pool_lock is None:
-            raise AssertionError("the writer was not started")
         async with self._pool_lock:
             if self._pool is None:
                 self._pool = await create_pool(

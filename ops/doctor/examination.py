@@ -40,7 +40,7 @@ from shared.stores import Stores
 _QUERIES: Final = load_queries("ops.doctor")
 #: Scores of messages that runferry buried lie a century ahead; see `shared/broker/lua/keys.lua`.
 _STRANGE_BEFORE_MS: Final = 3_155_760_000_000
-#: What a worker process holds of its pool at most: a lane for each queue, and its chores.
+#: What a worker process holds at most: a connection for each lane, one for its chores, and the reconciler's.
 _CONNECTIONS_A_PROCESS: Final = 4
 
 
