@@ -101,7 +101,6 @@ async def _standings(
 ) -> list[dict[str, Any]]:
     """Judge the run's outputs as a worker would, now."""
     broker = make_broker(stores.redis_url, settings, patience=settings.connect_timeout)
-
     try:
         observer = Observer(root, settings, broker, partial(read_held, connection))
         found = (await observer.observe([run_id]))[run_id]

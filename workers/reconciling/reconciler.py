@@ -61,7 +61,7 @@ class Reconciler:
         self._thread.start()
 
     def stop(self, timeout: timedelta) -> None:
-        """End the thread; a slice that is not answered by then goes back to the queue."""
+        """End the thread, within `timeout` or not at all; a slice that is not answered yet goes back to the queue."""
         self._thread.stop(timeout)
 
     def reconcile(self, wire: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ class Reconciler:
             await connection.execute(QUERIES["answer"], report_id, number, self._worker, text)
 
     async def _open_pool(self) -> asyncpg.Pool:
-        """Return a pool, of which one connection at most is in use; it is closed where no slice comes for minutes."""
+        """Return a pool of one connection at most, which asyncpg closes where no slice comes for minutes."""
         if self._pool is None:
             self._pool = await create_pool(
                 self._address, self._settings.model_copy(update={"pool_min_size": 0, "pool_max_size": 1})
