@@ -8,7 +8,7 @@ base64.
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -33,6 +33,7 @@ from shared.moment_bounds import within_bounds
 from shared.wire import content_in_json
 
 SCHEMA_VERSION: Final = 1
+_NO_OFFSET: Final = timedelta(0)
 
 
 class Origin(StrEnum):
@@ -52,9 +53,10 @@ class Prefer(StrEnum):
 
 
 def _utc_within_bounds(moment: datetime) -> datetime:
-    if moment.utcoffset() != timedelta(0):
+    if moment.utcoffset() != _NO_OFFSET:
         raise ValueError("must be UTC")
-    return within_bounds(moment)
+    # Of pydantic's own time zone, which every comparison and conversion would have to ask for its offset.
+    return within_bounds(moment.replace(tzinfo=UTC))
 
 
 def _is_storable(text: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, Final, NewType, cast
 
 from natsort import natsort_keygen
+
+from shared.frozen import frozen
 
 #: Lower-case hexadecimal SHA-256.
 Sha256 = NewType("Sha256", str)
@@ -21,7 +23,7 @@ _MOST_BYTES_A_CHARACTER: Final = 4
 _natural_key = lru_cache(maxsize=4096)(natsort_keygen())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """One file of a stage output: its plain name and its bytes."""
 

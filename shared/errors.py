@@ -19,8 +19,7 @@ RunferryError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from shared.frozen import frozen
 from shared.reasons import Reason
 
 
@@ -68,7 +67,7 @@ class FatalError(RunferryError):
     """The data is broken; trying again can't help."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where in an output the fault is; lines and columns count from 1, and what is unknown is None."""
 

@@ -5,11 +5,12 @@ Source of the columns: the web app's Prisma schema (`ops/prisma/schema.prisma`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import NamedTuple
 
 from shared.documents import Document
+from shared.frozen import frozen
 from shared.gaps import Gap
 from shared.ids import RunId, Stage
 
@@ -21,26 +22,31 @@ class CanonicalJson(NamedTuple):
     has_fractions: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageOutputRow:
     """One row of "StageOutput"; `json_output` is JSON text, or None where the output has no JSON.
 
-    `json_canonical` is its canonical form where whoever made the row had it at hand; a changed copy of the row has
-    none.
+    `markdown_utf8` is its Markdown as bytes, and `json_canonical` the canonical form of its JSON, where whoever made
+    the row had them at hand; a changed copy of the row has none.
     """
 
     run_id: RunId
     stage_number: Stage
     markdown_output: str
     json_output: str | None
+    markdown_utf8: bytes | None = field(default=None, init=False, compare=False, repr=False)
     json_canonical: CanonicalJson | None = field(default=None, init=False, compare=False, repr=False)
+
+    def remember_markdown_utf8(self, markdown: bytes) -> None:
+        """Keep the bytes of `markdown_output`, so that it need not be encoded to be hashed."""
+        object.__setattr__(self, "markdown_utf8", markdown)
 
     def remember_json_canonical(self, canonical: CanonicalJson) -> None:
         """Keep the canonical form of `json_output`, so that it need not be parsed again to be hashed."""
         object.__setattr__(self, "json_canonical", canonical)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpportunityCardRow:
     """One row of "OpportunityCard", without the columns that belong to the user (`starred`) or to the run."""
 
@@ -55,7 +61,7 @@ class OpportunityCardRow:
     quick_win: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InspirationReportRow:
     """One row of "InspirationReport"."""
 
@@ -77,7 +83,7 @@ class FactSource(IntEnum):
     CONTEXT_JSON = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputFacts:
     """What one output says about its run, each with its source; None where it says nothing."""
 
@@ -85,7 +91,7 @@ class OutputFacts:
     document_name: tuple[str, FactSource] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MappedOutput:
     """All rows that one stage output becomes.
 

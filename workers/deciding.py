@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
 from shared.contract import Expectation, Prefer
 from shared.documents import Sha256
+from shared.frozen import frozen
 from shared.verdicts import Verdict
 from workers.ledger import LedgerEntry
 from workers.ordering import Authority, OrderKey
@@ -26,7 +27,7 @@ class Action(Enum):
     NOTHING = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidate:
     """An output that arrives, as far as its place among others goes."""
 
@@ -63,7 +64,7 @@ class RowsSeen(Protocol):
         """They say what the candidate says."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """A verdict, what to do, and the authority and time that the applied output then has (None: its own time)."""
 

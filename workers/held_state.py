@@ -13,6 +13,7 @@ import orjson
 
 from shared.documents import Sha256
 from shared.formats.text import is_storable
+from shared.frozen import frozen
 from shared.ids import RunId, Stage
 from shared.mapping.run_evidence import RunEvidence
 from shared.mapping.run_row import RunRow
@@ -24,7 +25,7 @@ from workers.stage_fold import HeldRow
 QUERIES: Final = load_queries("workers")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRecord:
     """One row of `runferry.run`."""
 

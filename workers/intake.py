@@ -23,6 +23,7 @@ from shared.dead_letters.letter import DeadLetter, Delivery, Evidence
 from shared.dead_letters.storable import storable_label
 from shared.documents import Document, Sha256, content_sha256
 from shared.errors import Malformed
+from shared.frozen import frozen
 from shared.ids import RunId, parse_run_id
 from shared.reasons import Reason
 from shared.wire import in_json
@@ -31,7 +32,7 @@ from workers.ordering import authority_of
 from workers.stage_fold import Applicant
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Consignment:
     """How a message came: what Dramatiq knows of it, `attempts` counts from 1."""
 
@@ -51,7 +52,7 @@ class BadOutput:
     malformed: Malformed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Intake:
     """A message of the contract, with its outputs judged one by one."""
 

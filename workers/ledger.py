@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -12,6 +11,7 @@ import orjson
 
 from shared.contract import Origin
 from shared.documents import Sha256
+from shared.frozen import frozen
 from shared.ids import STAGES, RunId, Stage
 from shared.mapping.manifest import ManifestText
 from shared.rows import FactSource, OutputFacts
@@ -44,7 +44,7 @@ class RowOperation(StrEnum):
     ADOPTED = "adopted"  # it was there and said the same
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenRow:
     """A row that an output wrote: the hash of its values as written, and what it overwrote that wasn't ours."""
 
@@ -55,7 +55,7 @@ class WrittenRow:
     before: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LedgerEntry:
     """One row of `runferry.ledger`."""
 

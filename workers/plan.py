@@ -9,6 +9,7 @@ from datetime import datetime
 from shared.dead_letters.letter import DeadLetter
 from shared.dead_letters.recording import SettledOutput
 from shared.documents import Document, Sha256
+from shared.frozen import frozen
 from shared.ids import RunId, Stage
 from shared.mapping.run_row import ColumnValue, RunRow
 from shared.verdicts import Verdict
@@ -29,7 +30,7 @@ class KeptDocuments:
     superseded: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowInsert:
     """A web-app row to insert; `created_at` is when its output was produced."""
 
@@ -39,7 +40,7 @@ class RowInsert:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryRow:
     """What became of one message."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from shared.comparing.adoption import equal_enough_to_adopt
 from shared.comparing.row_hash import row_sha256
 from shared.contract import Origin, OutputBody
 from shared.documents import Document, Sha256
+from shared.frozen import frozen
 from shared.ids import STAGES, RunId, Stage, row_id
 from shared.mapping import map_output
 from shared.mapping.manifest import manifest_text
@@ -29,7 +29,7 @@ from workers.row_images import image_of
 WebRow = StageOutputRow | InspirationReportRow | OpportunityCardRow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldRow:
     """A row as the database holds it, or will hold it after the transaction; `values` is None where not read.
 
@@ -42,7 +42,7 @@ class HeldRow:
     beyond: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Applicant:
     """An output that wants to become rows; it is mapped when that is asked for first."""
 
@@ -220,18 +220,21 @@ class StageFold:
         self.entry = replace(entry, settled=entry.settled | {candidate.content_sha256})
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class HeldRows:
     """What the rows that are held say about an output; each question is answered only when it is asked."""
 
     entry: LedgerEntry | None
     rows: Mapping[RowKey, HeldRow]
     mapping: Callable[[], MappedOutput]
+    _expected: Mapping[RowKey, WebRow] | None = field(default=None, init=False)
 
-    @cached_property
+    @property
     def expected(self) -> Mapping[RowKey, WebRow]:
         """The rows that the output becomes."""
-        return rows_of(self.mapping())
+        if self._expected is None:
+            self._expected = rows_of(self.mapping())
+        return self._expected
 
     @property
     def recorded_are_there(self) -> bool:

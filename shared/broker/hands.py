@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import redis
@@ -12,13 +11,14 @@ import redis
 from shared.broker.scripts import Scripts, as_text
 from shared.broker.tickets import Operation, Ticket
 from shared.counting import counted
+from shared.frozen import frozen
 
 _logger = logging.getLogger(__name__)
 
 _PROMOTED_AT_ONCE: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fetched:
     """One message as it came from Redis."""
 

@@ -8,18 +8,18 @@ the sweep has filed the letter, so that no output is ever unaccounted for in bet
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 import redis
 
 from shared.broker.scripts import Scripts
+from shared.frozen import frozen
 
 _RUNS_PER_CALL: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InFlight:
     """One output that is in a queue, and a message that carries it."""
 
@@ -29,7 +29,7 @@ class InFlight:
     redis_message_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexEntries:
     """What one message adds to the index: fields `STAGE/SHA256` under a run."""
 

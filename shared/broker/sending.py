@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
@@ -13,13 +12,14 @@ from dramatiq.message import Message
 from shared.broker.encoder import ENCODER
 from shared.broker.in_flight import entries_of
 from shared.broker.scripts import Scripts
+from shared.frozen import frozen
 
 #: One script call carries so many messages or bytes at most: Redis serves nobody else meanwhile.
 _CHUNK_MESSAGES: Final = 200
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outgoing:
     """A message that is ready to be sent; `delay_ms` of None means at once."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from shared.broker.delivery import Delivery
 from shared.broker.handback import GoBack
 from shared.broker.in_flight import NONE, IndexEntries
+from shared.frozen import frozen
 
 
 class Operation(StrEnum):
@@ -21,7 +21,7 @@ class Operation(StrEnum):
     BURY = "bury"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ticket:
     """One message to settle; `detail` is a delay in ms or the evidence, `data` replaces its bytes."""
 

@@ -6,7 +6,6 @@ Both run inside the caller's transaction, after its ledger is written: the ledge
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from shared.dead_letters.evidence import this_worker
 from shared.dead_letters.letter import DeadLetter
 from shared.dead_letters.storable import storable_json, storable_label, storable_text
 from shared.documents import Sha256
+from shared.frozen import frozen
 from shared.ids import RunId, Stage
 from shared.sql import load_queries
 
@@ -24,7 +24,7 @@ _QUERIES: Final = load_queries("shared.dead_letters")
 Identity = tuple[RunId, int, Sha256]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettledOutput:
     """An output that did not die, and its verdict.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from shared.formats.card_headings import COLUMNS, Column, HeadingMatch, Rank, column_of
 from shared.formats.front_matter import SplitMarkdown, split_front_matter
 from shared.formats.markdown_marks import Mark, MarkedText, labels, mark, unfenced
+from shared.frozen import frozen
 
 _BLANK_LINES_BEFORE: Final = re.compile(rb"(?:[ \t]*\r?\n)+")
 _WHITE_SPACE: Final = frozenset(b" \t\r\n")
@@ -18,7 +18,7 @@ _INLINE_TITLE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CardText:
     """What the Markdown of one card says; a column without a section is left out."""
 
@@ -26,7 +26,7 @@ class CardText:
     sections: Mapping[Column, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InlineCardText(CardText):
     """What one of several cards in a document says, its heading, and the digits of its number."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -18,6 +17,7 @@ from shared.formats.card_markdown import CardText, read_card, read_inline_cards
 from shared.formats.json_text import JsonText
 from shared.formats.limits import MAX_CARD_DOCUMENT_BYTES, MAX_CARDS
 from shared.formats.opportunities_json import read_json_cards
+from shared.frozen import frozen
 from shared.reasons import Reason
 
 OPPORTUNITIES_JSON: Final = "opportunities.json"
@@ -25,7 +25,7 @@ OPPORTUNITIES_JSON: Final = "opportunities.json"
 _CARD_FILE: Final = re.compile(r"opportunity-([0-9]+)\.md")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Card:
     """One card: its number of 1 to 5, its title (empty where it has none), and its sections that have text."""
 

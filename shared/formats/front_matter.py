@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import yaml
 from shared.errors import Malformed, Place
 from shared.formats.limits import MAX_FRONT_MATTER_CHARS
 from shared.formats.text import BYTE_ORDER_MARK, is_storable
+from shared.frozen import frozen
 from shared.reasons import Reason
 
 _OPENING: Final = re.compile(r"---[ \t]*\r?\n")
@@ -26,7 +26,7 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SplitMarkdown:
     """A Markdown document in two: its front matter, None where it has none, and the body."""
 

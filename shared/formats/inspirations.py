@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.errors import Malformed, Place
 from shared.formats.json_shape import as_list, as_object, as_text, refuse_shape
 from shared.formats.json_text import JsonText
+from shared.frozen import frozen
 from shared.reasons import Reason
 
 INSPIRATIONS_JSON: Final = "inspirations.json"
@@ -21,7 +21,7 @@ _KEYED: Final = re.compile(r"inspiration_([0-9]{1,9})")
 _TRACK: Final = re.compile(r"track_([0-9]{1,9})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inspiration:
     """One inspiration; a track has no key elements."""
 

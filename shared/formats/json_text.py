@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final, NoReturn
@@ -23,6 +22,7 @@ from shared.formats.limits import (
 )
 from shared.formats.plain_json import PlainJson, read_plain_json
 from shared.formats.text import BYTE_ORDER_MARK, decode, place_at
+from shared.frozen import frozen
 from shared.reasons import Reason
 
 #: Shorter literals without an exponent are far within `numeric`.
@@ -41,7 +41,7 @@ _TOKEN: Final = re.compile(
 _NUMBER: Final = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JsonText:
     """A well-formed JSON document.
 

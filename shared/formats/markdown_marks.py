@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from pyromark import Markdown, Options
+
+from shared.frozen import frozen
 
 _PARSER: Final = Markdown(options=Options.ENABLE_TABLES)
 
@@ -51,7 +52,7 @@ class Mark(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MarkedText:
     """A Markdown text with the marks in it."""
 

@@ -24,12 +24,12 @@ _END: Final = b"\n"
 _HEADER: Final = re.compile(rb'<!-- runferry document="([^"\s]*)" bytes=([0-9]{1,12}) sha256=([0-9a-f]{64}) -->\n')
 
 
-def join(documents: Iterable[Document]) -> str:
-    """Return the text that holds all `documents`; their bytes must be UTF-8."""
+def join(documents: Iterable[Document]) -> bytes:
+    """Return the text that holds all `documents`, as UTF-8, which their bytes must be."""
     ordered = in_natural_order(documents)
     if len(ordered) == 1:
-        return ordered[0].content.decode()
-    return b"".join(part for document in ordered for part in (_header(document), document.content, _END)).decode()
+        return ordered[0].content
+    return b"".join(part for document in ordered for part in (_header(document), document.content, _END))
 
 
 def split(text: str, names: Sequence[str]) -> tuple[Document, ...]:

@@ -13,5 +13,8 @@ def whole_milliseconds(moment: datetime) -> datetime:
 
     Cut, never rounded: PostgreSQL would round, and then a row could be later than the event that it tells of.
     """
-    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is UTC:
+        utc = moment
+    else:
+        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return utc.replace(microsecond=utc.microsecond - utc.microsecond % MICROSECONDS_PER_MILLISECOND)

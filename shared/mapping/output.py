@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -20,6 +19,7 @@ from shared.formats.json_text import JsonText, parse_json
 from shared.formats.kinds import Kind, kind_of
 from shared.formats.limits import MAX_COMPANY_ID_BYTES, MAX_OUTPUT_BYTES
 from shared.formats.text import decode_markdown, is_storable
+from shared.frozen import frozen
 from shared.gaps import Gap, GapKind
 from shared.ids import RunId, Stage
 from shared.mapping.joined_markdown import join
@@ -51,7 +51,7 @@ PLANNED_JSON: Final[Mapping[Stage, str]] = {
 _MAY_HAVE_FRONT_MATTER: Final = ("---", "```", "~~~", "\ufeff", " ", "\n", "\r")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Texts:
     """The documents of an output, read; Markdown as (name, text) in natural order."""
 
@@ -70,12 +70,14 @@ def map_output(run_id: RunId, stage: Stage, documents: Sequence[Document]) -> Ma
     report = _report(run_id, texts) if stage is Stage.INSPIRATIONS else None
     cards = read_cards(texts.main_json, texts.markdown) if stage is Stage.OPPORTUNITIES else ()
     main_json = texts.main_json
+    markdown = join([each for each in ordered if kind_of(each.name) is Kind.MARKDOWN])
     stage_output = StageOutputRow(
         run_id=run_id,
         stage_number=stage,
-        markdown_output=join(tuple(each for each in ordered if kind_of(each.name) is Kind.MARKDOWN)),
+        markdown_output=texts.markdown[0][1] if len(texts.markdown) == 1 else markdown.decode(),
         json_output=None if main_json is None else main_json.text,
     )
+    stage_output.remember_markdown_utf8(markdown)
     if main_json is not None and (plain := main_json.plain) is not None:
         canonical = CanonicalJson(canonical_value(plain.value), plain.has_fractions)
         stage_output.remember_json_canonical(canonical)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from pydantic import JsonValue
 
+from shared.frozen import frozen
 from shared.ids import RunId
 from shared.mapping.moments import whole_milliseconds
 
@@ -25,7 +25,7 @@ class RunStatus(StrEnum):
     FAILED = "FAILED"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRow:
     """One row of "Run", without `updatedAt`, which the writer sets; times are UTC in whole milliseconds."""
 

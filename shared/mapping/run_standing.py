@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from shared.frozen import frozen
 from shared.ids import Stage
 from shared.mapping.run_row import RunStatus
 
@@ -55,7 +56,7 @@ class StatusRule:
     holds: Callable[[RunProgress, timedelta], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """The status of a run, why, and the error message where it failed."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.contract import Origin
 from shared.formats.limits import MAX_COMPANY_ID_BYTES
+from shared.frozen import frozen
 from shared.ids import RunId, Stage
 from shared.mapping.facts import merge_facts, with_fallbacks
 from shared.mapping.moments import whole_milliseconds
@@ -25,7 +25,7 @@ UNKNOWN_DOCUMENT: Final = "migrated-document.pdf"
 MIGRATED_URL: Final = "https://migrated/"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppliedStage:
     """An output whose rows are there: when it was produced, what it states, who sent it."""
 

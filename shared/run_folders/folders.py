@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from shared.frozen import frozen
 from shared.run_folders.scanned import FaultKind
 
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,7 +23,7 @@ class FaultError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Folder:
     """An open folder: its descriptor, its real path, and the real path of the root that links may not leave."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from shared.errors import Malformed
+from shared.frozen import frozen
 from shared.ids import RunId, Stage, parse_run_id
 from shared.run_folders.folders import FaultError, Folder, open_folder, printable
 from shared.run_folders.scanned import Fault, FaultKind, ScannedOutput
@@ -19,7 +20,7 @@ from shared.run_folders.stage_folder import list_stage, produced_at
 _SIGNATURE_BYTES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedRun:
     """One run folder: the signature of each stage that holds documents, and what can't be read.
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.documents import Document
+from shared.frozen import frozen
 from shared.ids import RunId, Stage
 
 
@@ -30,7 +31,7 @@ class Fault:
     stage: Stage | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScannedOutput:
     """The documents of one stage, in natural order; `produced_at` is the newest modification time among them."""
 
@@ -54,7 +55,7 @@ class Unsettled:
     ready_at_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScannedRun:
     """One run folder.
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.comparing import Row, StoredRow, row_sha256
+from shared.comparing import Row, StoredRow, compared, row_sha256
 from shared.database_url import DatabaseAddress
 from shared.ids import RunId, Stage
 from shared.rows import CanonicalJson, InspirationReportRow, OpportunityCardRow, StageOutputRow
@@ -51,6 +51,16 @@ def test_a_canonical_form_that_is_remembered_goes_with_its_text_only() -> None:
     row.remember_json_canonical(CanonicalJson(b'{"a":1}', has_fractions=False))
     assert row_sha256(row) == row_sha256(replace(OUTPUT, json_output='{"a": 1.0}'))
     assert row_sha256(replace(row, json_output='{"a":2}')) == row_sha256(replace(OUTPUT, json_output='{"a":2}'))
+
+
+def test_bytes_that_are_remembered_go_with_their_text_only() -> None:
+    row = replace(OUTPUT, markdown_output="# Größe")
+    row.remember_markdown_utf8("# Größe".encode())
+    assert row_sha256(row) == row_sha256(replace(OUTPUT, markdown_output="# Größe"))
+    changed = replace(row, markdown_output="# Große")
+    assert row_sha256(changed) == row_sha256(replace(OUTPUT, markdown_output="# Große"))
+    assert compared(changed, row) == (row_sha256(changed), False)
+    assert changed.markdown_utf8 is None
 
 
 def test_json_counts_by_value_and_markdown_exactly() -> None:

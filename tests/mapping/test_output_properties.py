@@ -129,6 +129,7 @@ def check_storable(result: MappedOutput) -> None:
     for text in texts:
         assert "\0" not in text
         text.encode()
+    assert result.stage_output.markdown_utf8 == result.stage_output.markdown_output.encode()
     if result.stage_output.json_canonical is not None:
         assert result.stage_output.json_canonical.text == canonical_json(result.stage_output.json_output or "")
     for card in result.cards:

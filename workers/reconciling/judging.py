@@ -25,6 +25,7 @@ from shared.counting import counted
 from shared.dead_letters.letter import LetterState
 from shared.documents import Document, Sha256
 from shared.errors import Malformed
+from shared.frozen import frozen
 from shared.ids import Stage
 from shared.mapping.manifest import is_manifest_of
 from shared.mapping.run_row import as_written, derived_values
@@ -43,7 +44,7 @@ _MOST_FIELDS: Final = 20
 _KEPT_DOCUMENT: Final = "runferry.document"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputOnDisk:
     """One output as it was read, and the rows that it means, or why it means none."""
 
