@@ -64,6 +64,7 @@ def show(settings: Settings, *, as_json: bool) -> int:
             "phase": standing.phase.value,
             "since": iso(standing.since),
             "override": (truth or copy) is not None,
+            "in_history": truth is None or truth.phase is standing.phase,
             "next": None
             if above is None
             else {"phase": above.value, "obstacles": obstacles(standing, above, settings)},
@@ -105,7 +106,8 @@ def set_phase(settings: Settings, *, target: str, why: str, force: bool, as_json
             forced = _check_gate(standing, wanted, settings, force=force)
             going_down = is_upwards(wanted, standing.phase)
             only = await count_only_in_rows(connection, settings.root) if going_down else OnlyInRows(looked=True)
-            if truth is None or truth.phase is not wanted:
+            # Where the copy is later, the history is of a restored database: who follows it would not be moved by less.
+            if truth is None or truth.phase is not wanted or latest(truth, copy) is not truth:
                 truth = await record(
                     connection,
                     wanted,
@@ -199,7 +201,7 @@ def _processes_json(settings: Settings, stores: Stores, truth: PhaseChange | Non
     try:
         with _client(settings, stores.redis_url) as client:
             copy = read_copy(client, settings.namespace)
-            if truth is not None and copy != truth:
+            if truth is not None and latest(copy, truth) is not copy:
                 # Whoever set it was cut off in between, or Redis lost its memory.
                 write_copy(client, settings.namespace, truth)
             processes = live_processes(client, settings.namespace)
@@ -232,6 +234,11 @@ def _print(found: Mapping[str, Any]) -> None:
     since = short_time(datetime.fromisoformat(found["since"]))
     how = "" if found["override"] else " (by RUNFERRY_PHASE: nobody has set it yet)"
     click.echo(f"The phase is {found['phase']} since {since} UTC{how}.")
+    if not found["in_history"]:
+        click.echo(
+            "PostgreSQL's history ends before that: its database was restored. "
+            f"`ops phase set {found['phase']}` writes it there as well."
+        )
     above = found["next"]
     if above is not None:
         opens = "is open" if not above["obstacles"] else "is closed"

@@ -29,17 +29,20 @@ async def read_standing(
 ) -> Standing:
     """Return where the migration stands; `copy` is what Redis says.
 
-    Only an emergency rollback leaves a copy without a history: then the processes obey it.
+    The processes obey a copy that is later than the history: an emergency rollback leaves no history, and a database
+    that was restored by other means than `ops restore` an older one.
     """
     changes = await history(connection, _HISTORY)
-    phase = Phase(changes[0]["phase"]) if changes else copy.phase if copy else settings.phase
-    since: datetime = await connection.fetchval(_QUERIES["schema_since"])
-    if copy is not None and not changes:
-        since = copy.at
-    for change in changes:
-        if change["phase"] != phase.value:
-            break
-        since = change["at"]
+    since: datetime
+    if copy is not None and (not changes or copy.at > changes[0]["at"]):
+        phase, since = copy.phase, copy.at
+    else:
+        phase = Phase(changes[0]["phase"]) if changes else settings.phase
+        since = await connection.fetchval(_QUERIES["schema_since"])
+        for change in changes:
+            if change["phase"] != phase.value:
+                break
+            since = change["at"]
     checklist = await connection.fetchrow(_QUERIES["checklist"])
     now: datetime = await connection.fetchval("SELECT now()")
     return Standing(
@@ -48,6 +51,7 @@ async def read_standing(
         None if checklist is None else checklist["at"],
         bool(checklist and checklist["passed"]),
         now,
+        await connection.fetchval(_QUERIES["rolled_back_at"]),
     )
 
 

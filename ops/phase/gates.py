@@ -15,13 +15,17 @@ ORDER: Final = (Phase.FILES_ONLY, Phase.DUAL_WRITE, Phase.DB_FIRST, Phase.DB_ONL
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the migration stands: the phase, since when, and the latest checklist (None where there is none)."""
+    """Where the migration stands: the phase, since when, the latest checklist and the latest rollback.
+
+    Their times are None where there was none.
+    """
 
     phase: Phase
     since: datetime
     checklist_at: datetime | None
     checklist_passed: bool
     now: datetime
+    rolled_back_at: datetime | None = None
 
 
 def is_upwards(before: Phase, target: Phase) -> bool:
@@ -65,6 +69,11 @@ def obstacles(standing: Standing, target: Phase, settings: Settings) -> list[str
         found.append(
             f"The latest checklist is {_rounded(standing.now - standing.checklist_at)} old; at most "
             f"{write_duration(settings.checklist_max_age)} counts (RUNFERRY_CHECKLIST_MAX_AGE): run `ops checklist`."
+        )
+    elif standing.rolled_back_at is not None and standing.rolled_back_at >= standing.checklist_at:
+        found.append(
+            f"Runs were rolled back {_rounded(standing.now - standing.rolled_back_at)} ago, after the latest "
+            "checklist: run `ops checklist`."
         )
     return found
 

@@ -83,6 +83,12 @@ def restore(
                 "files": restored.files,
                 "outbox_files": restored.outbox_files,
                 "unplaced": restored.unplaced,
+                "phase": None
+                if restored.phase is None
+                else {
+                    "kept": restored.phase.kept.value,
+                    "in_backup": None if restored.phase.in_backup is None else restored.phase.in_backup.value,
+                },
             }
         )
     else:
@@ -117,6 +123,12 @@ def _described(restored: Restored) -> list[str]:
     if restored.unplaced is not None:
         lines.append(
             f"WHAT WAS EXTRACTED IS STILL IN A HIDDEN FOLDER IN IT ({restored.unplaced}): move it out yourself."
+        )
+    if restored.phase is not None:
+        had = restored.phase.in_backup
+        lines.append(
+            f"The phase stays {restored.phase.kept.value}, which is in force; the backup had "
+            + ("none." if had is None else f"{had.value} (to go there: ops phase set {had.value}).")
         )
     lines.append("What came since the backup: ops reconcile --all, and with --repair it is sent again.")
     return lines

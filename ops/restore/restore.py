@@ -25,6 +25,7 @@ from ops.backup.table_hashes import TableDifference, differences, hash_tables
 from ops.backup.verification import verify
 from ops.restore import databases
 from ops.restore.extraction import Extraction, check_free
+from ops.restore.phase import KeptPhase, keep_phase, phase_before
 from ops.restore.queries import QUERIES
 from shared.connection_errors import DATABASE_ERRORS, DATABASE_LOST, explain_database
 from shared.database import connect
@@ -57,6 +58,7 @@ class Restored:
     files: int | None = None
     outbox_files: int | None = None
     unplaced: str | None = None  # why extracted files are still hidden in their folder
+    phase: KeptPhase | None = None  # where the backup has another phase than the one in force
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,12 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
     try:
         # The database is filled last: what can fail by a full disk has happened by then, and can be taken back.
         async with _target(options, address, settings) as target, _extracted(options, progress) as extractions:
-            found = await _fill(options, manifest, target, on_database(address, target.filled), settings, progress)
+            filled = on_database(address, target.filled)
+            # Asked before anything is in the database, which may be the one of the address itself.
+            in_force = await phase_before(address, settings) if target.name == address.database else None
+            found = await _fill(options, manifest, target, filled, settings, progress)
+            # Before the swap: from then on processes may ask it.
+            phase = None if found else await keep_phase(filled, settings, manifest, in_force)
             aside, left = await _swap(target, found, address, settings)
     except DATABASE_LOST as error:
         raise explain_database(error, address) from error
@@ -92,6 +99,7 @@ async def restore_backup(options: RestoreOptions, settings: Settings, progress: 
         runs.files if runs is not None else None,
         outbox.files if outbox is not None else None,
         _appear(runs, outbox),
+        phase,
     )
 
 

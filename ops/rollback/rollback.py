@@ -72,12 +72,15 @@ async def run_rollback(options: RollbackOptions, settings: Settings, progress: S
         if run_ids and not options.dry_run and options.backup_to is not None:
             done.backup = await make_backup(BackupOptions(options.backup_to, None), settings, progress)
         await connection.execute(_LOCK_TIMEOUT)
+        if run_ids and not options.dry_run:
+            # Before anything goes: a checklist that was made with these rows opens no gate any more, however this ends.
+            await _record(connection, "begin_rollback", options, done)
         try:
             await _roll_back_all(connection, broker, run_ids, options, done, progress)
         finally:
             done.seconds = time.monotonic() - started_s
             if done.tally.runs and not options.dry_run and not connection.is_closed():
-                await asyncio.shield(_record(connection, options, done))
+                await asyncio.shield(_record(connection, "record_rollback", options, done))
     except DATABASE_LOST as error:
         raise explain_database(error, stores.database) from error
     except asyncpg.InsufficientPrivilegeError as error:
@@ -182,10 +185,10 @@ async def _remove_user(
         return True
 
 
-async def _record(connection: asyncpg.Connection, options: RollbackOptions, done: RolledBack) -> None:
+async def _record(connection: asyncpg.Connection, query: str, options: RollbackOptions, done: RolledBack) -> None:
     subject = {
         **done.tally.to_json(),
         "run_ids": list(options.run_ids[:_RUNS_ASKED_AT_ONCE]) or "all migrated",
         "backup": None if done.backup is None else str(done.backup.folder.absolute()),
     }
-    await connection.execute(QUERIES["record_rollback"], who(), "", orjson.dumps(subject).decode())
+    await connection.execute(QUERIES[query], who(), "", orjson.dumps(subject).decode())

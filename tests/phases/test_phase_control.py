@@ -64,9 +64,17 @@ def soaked(site: Site, days: int) -> None:
     site.do("UPDATE runferry.phase_change SET at = at - make_interval(days => $1)", days)
 
 
-def standing(phase: Phase, *, days: float = 100, checklist_h: float | None = 1, passed: bool = True) -> Standing:
+def standing(
+    phase: Phase,
+    *,
+    days: float = 100,
+    checklist_h: float | None = 1,
+    passed: bool = True,
+    rolled_back_h: float | None = None,
+) -> Standing:
     at = None if checklist_h is None else NOW - timedelta(hours=checklist_h)
-    return Standing(phase, NOW - timedelta(days=days), at, passed, NOW)
+    rolled_back_at = None if rolled_back_h is None else NOW - timedelta(hours=rolled_back_h)
+    return Standing(phase, NOW - timedelta(days=days), at, passed, NOW, rolled_back_at)
 
 
 def test_downwards_is_open_from_anywhere_to_anywhere() -> None:
@@ -90,12 +98,26 @@ def test_upwards_goes_to_the_neighbour_alone() -> None:
         ({"checklist_h": None}, "no checklist"),
         ({"passed": False}, "did not pass"),
         ({"checklist_h": 25}, "1 d 1 h old"),
+        ({"rolled_back_h": 0.5}, "rolled back 30 min ago"),
     ],
 )
 def test_the_gate_says_what_it_waits_for(changes: dict[str, Any], says: str) -> None:
     (sentence,) = obstacles(standing(Phase.DUAL_WRITE, **changes), Phase.DB_FIRST, Settings())
     assert says in sentence
     assert not obstacles(standing(Phase.DUAL_WRITE), Phase.DB_FIRST, Settings())
+    assert not obstacles(standing(Phase.DUAL_WRITE, rolled_back_h=2), Phase.DB_FIRST, Settings())
+
+
+@pytest.mark.parametrize("action", ["rollback begun", "rollback"])
+def test_a_checklist_of_before_a_rollback_opens_no_gate(site: Site, ops: Ops, action: str) -> None:
+    soaked(site, 8)
+    green_checklist(site)
+    site.do("INSERT INTO runferry.audit (who, action) VALUES ('me@here', $1)", action)
+    refused = ops("set", "db-first")
+    assert refused.exit_code == 2
+    assert "after the latest checklist: run `ops checklist`" in refused.output
+    green_checklist(site, age="0 s")
+    assert ops("set", "db-first").exit_code == 0
 
 
 def test_db_only_wants_a_longer_soak_and_leaving_files_only_wants_none() -> None:
@@ -226,6 +248,26 @@ def test_a_database_from_a_backup_sets_phases_that_are_later_than_what_processes
     until(lambda: store.phase is Phase.FILES_ONLY, "the phase")
     site.do("UPDATE runferry.phase_change SET at = at - interval '1 year', phase = 'dual-write'")
     site.do("DELETE FROM runferry.phase_change")
+    assert ops("set", "dual-write").exit_code == 0
+    until(lambda: store.phase is Phase.DUAL_WRITE, "the phase", 5)
+
+
+def test_looking_at_the_phase_of_a_restored_database_moves_nobody(site: Site, stores: Any, ops: Ops) -> None:
+    ops("set", "dual-write")
+    ops("set", "files-only", "--why", "an incident")
+    store = stores()
+    until(lambda: store.phase is Phase.FILES_ONLY, "the phase")
+    copy = read_copy(site.broker.client, site.settings.namespace)
+    site.do("DELETE FROM runferry.phase_change WHERE phase = 'files-only'")  # restored by other means than ours
+
+    shown = ops("show")
+
+    assert "The phase is files-only" in shown.output
+    assert "its database was restored. `ops phase set files-only` writes it there" in shown.output
+    assert read_copy(site.broker.client, site.settings.namespace) == copy
+    assert ops("set", "files-only").exit_code == 0
+    assert json.loads(ops("show", "--json").stdout)["in_history"]
+    site.do("DELETE FROM runferry.phase_change WHERE phase = 'files-only'")
     assert ops("set", "dual-write").exit_code == 0
     until(lambda: store.phase is Phase.DUAL_WRITE, "the phase", 5)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_workers import until
@@ -112,6 +113,40 @@ def test_overwrite_swaps_in_what_was_verified_and_keeps_what_was_there(
     assert installation.bench.rows('SELECT id FROM "Run"') == [{"id": "run-a"}]
     kept = installation.on(ended["kept_as"])
     assert kept.rows('SELECT id FROM "Run" ORDER BY 1') == [{"id": "run-a"}, {"id": "run-b"}]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["overwritten", "database lost"])
+def test_the_phase_that_is_in_force_stays_in_force(
+    installation: Installation, other_databases: Callable[[str], str], empty_database_url: str, lost: bool
+) -> None:
+    installation.migrate("run-a")
+    installation.ops("phase", "set", "dual-write")
+    folder = installation.backup("--no-files")
+    installation.ops("phase", "set", "files-only", "--why", "an incident")
+    other_databases(f"{installation.database}_")
+
+    where = {"DATABASE_URL": empty_database_url} if lost else {}
+    words = [] if lost else ["--overwrite", installation.database]
+    ended = installation.ops("restore", folder, *words, "--json", **where).json
+
+    assert ended["equal"]
+    assert ended["phase"] == {"kept": "files-only", "in_backup": "dual-write"}
+    shown = installation.ops("phase", "show", "--json", **where).json
+    assert (shown["phase"], shown["in_history"]) == ("files-only", True)
+    assert "an incident" in shown["history"][0]["why"] or lost
+    assert [change["phase"] for change in shown["history"]] == ["files-only", "dual-write"]
+
+
+def test_a_phase_that_the_backup_has_as_well_is_left_alone(
+    installation: Installation, other_databases: Any
+) -> None:
+    installation.ops("phase", "set", "dual-write")
+    folder = installation.backup("--no-files")
+    other_databases(f"{installation.database}_")
+    assert (
+        installation.ops("restore", folder, "--overwrite", installation.database, "--json").json["phase"] is None
+    )
+    assert len(installation.ops("phase", "show", "--json").json["history"]) == 1
 
 
 def test_a_table_that_differs_after_all_is_named(

@@ -86,8 +86,8 @@ def test_a_rollback_of_all_migrated_runs_leaves_exactly_what_others_made(install
         {"reason": "not_json", "state": "open"}
     ]
     assert (Path(ended["backup"]) / "manifest.json").exists()
-    (audit,) = bench.rows("SELECT action, subject::text AS subject FROM runferry.audit")
-    assert audit["action"] == "rollback"
+    begun, audit = bench.rows("SELECT action, subject::text AS subject FROM runferry.audit ORDER BY id")
+    assert (begun["action"], audit["action"]) == ("rollback begun", "rollback")
     assert ended["backup"] in audit["subject"]
 
 

@@ -6,6 +6,10 @@ SELECT min(applied_at) FROM runferry.schema_migration;
 -- The latest checklist.
 SELECT at, passed FROM runferry.checklist_result ORDER BY at DESC, id DESC LIMIT 1;
 
+-- name: rolled_back_at
+-- When runs were rolled back last; NULL where they never were. One that was killed is in the audit by its begin alone.
+SELECT max(at) FROM runferry.audit WHERE action IN ('rollback', 'rollback begun');
+
 -- name: db_only_since
 -- When files were given up first; NULL where they never were.
 SELECT min(at) FROM runferry.phase_change WHERE phase = 'db-only';

@@ -130,6 +130,10 @@ FOR UPDATE;
 -- Takes away a user that runferry added and nobody needs any more.
 DELETE FROM "User" WHERE id = $1;
 
+-- name: begin_rollback
+-- Keeps who began to roll back what.
+INSERT INTO runferry.audit (who, action, why, subject) VALUES ($1, 'rollback begun', $2, $3::jsonb);
+
 -- name: record_rollback
 -- Keeps for good who rolled back what, and where the backup is.
 INSERT INTO runferry.audit (who, action, why, subject) VALUES ($1, 'rollback', $2, $3::jsonb);
