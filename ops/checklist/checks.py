@@ -199,14 +199,15 @@ class Checker:
     async def backups_restorable(self) -> Point:
         """Look for a backup of today that was verified or restored since it was made."""
         name = PointName.BACKUPS_RESTORABLE
-        row = await self.connection.fetchrow(QUERIES["newest_backup"])
+        row = await self.connection.fetchrow(QUERIES["newest_backup"], BACKUP_FRESH)
         if row is None:
             return not_checkable(name, "runferry made no backup of this database.")
         where = f"The newest backup, {row['host']}:{row['folder']} of {row['made_at']:%Y-%m-%d %H:%M} UTC,"
         if row["age"] > BACKUP_FRESH:
-            return failed(name, f"{where} is older than a day.")
+            return failed(name, f"{where} is older than a day: ops backup --to DIR, then with --verify.")
         if row["restored_at"] is None and row["verified_at"] is None:
-            return failed(name, f"{where} was neither verified nor restored.")
+            verify = f"ops backup --to {Path(row['folder']).parent} --verify"
+            return failed(name, f"{where} was neither verified nor restored: {verify}")
         return passed(name, f"{where} was {'restored' if row['restored_at'] else 'verified'}.")
 
     async def rehearsed(self) -> Point:

@@ -15,6 +15,7 @@ from ops.dlq.queries import QUERIES
 from producers.vigil import Vigil
 from shared import queues
 from shared.broker.depths import Depth
+from shared.broker.holds import Hold
 from shared.broker.registry import WorkerInfo
 from shared.errors import QueueAway
 
@@ -28,6 +29,8 @@ class Watched(Protocol):
     def depths(self) -> Mapping[str, Depth]: ...
 
     def live_workers(self) -> Sequence[WorkerInfo]: ...
+
+    def holds(self) -> Mapping[str, Hold]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,14 @@ class Follower:
     async def gives_up(self, unheard: int) -> bool:
         """Say what holds up so many messages, if it is new, and whether to wait no longer."""
         try:
-            workers, depth = await asyncio.to_thread(self._ask)
+            workers, depth, hold = await asyncio.to_thread(self._ask)
         except QueueAway as away:
             if str(away) != self._away:
                 self._away = str(away)
                 self._say(self._away)
             return False
         sight = self._vigil.look(
-            workers, queued=depth.pending, buried=depth.dead, unheard=unheard, now_s=time.monotonic()
+            workers, queued=depth.pending, buried=depth.dead, unheard=unheard, now_s=time.monotonic(), hold=hold
         )
         if sight.note is not None:
             self._say(sight.note)
@@ -112,5 +115,6 @@ class Follower:
             self._say(sight.give_up)
         return sight.give_up is not None
 
-    def _ask(self) -> tuple[Sequence[WorkerInfo], Depth]:
-        return self._queue.live_workers(), self._queue.depths()[queues.BACKFILL]
+    def _ask(self) -> tuple[Sequence[WorkerInfo], Depth, Hold | None]:
+        queue = self._queue
+        return queue.live_workers(), queue.depths()[queues.BACKFILL], queue.holds().get(queues.BACKFILL)

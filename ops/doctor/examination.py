@@ -52,12 +52,20 @@ def examine(stores: Stores, settings: Settings, backup_to: Path | None = None) -
         *_redis(stores, settings),
         *found,
         *of_root,
-        *_disks(stores, settings, backup_to or database.last_backup, database.size_bytes + looked.expected_bytes),
+        *_disks(
+            stores,
+            settings,
+            backup_to or database.last_backup,
+            database.size_bytes + looked.expected_bytes,
+            asked=database.knows_backups,
+        ),
         judge_open_files(),
     ]
 
 
-def _disks(stores: Stores, settings: Settings, backup_to: Path | None, backup_bytes: int) -> Iterator[Finding]:
+def _disks(
+    stores: Stores, settings: Settings, backup_to: Path | None, backup_bytes: int, *, asked: bool
+) -> Iterator[Finding]:
     yield judge_space("the run folders", settings.root, written=False)
     yield judge_space("the outbox", settings.home / "outbox", needed_bytes=settings.outbox_max_bytes)
     if stores.home is not None:
@@ -65,7 +73,7 @@ def _disks(stores: Stores, settings: Settings, backup_to: Path | None, backup_by
     if backup_to is not None:
         # Both parts are compressed; what they are made of is the most that they can need.
         yield judge_space("backups", backup_to, needed_bytes=backup_bytes)
-    else:
+    elif asked:
         todo = "ops backup --to DIR makes one; ops doctor --backup-to DIR looks at the room for it."
         yield warning("backups", "none was made from this machine", todo)
 
@@ -117,10 +125,11 @@ def _setting(client: redis.Redis, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What else is told of the database: its size, and where it was backed up to from this machine."""
+    """What else is told of the database: its size, and where it was backed up to from this machine, if it can tell."""
 
     size_bytes: int = 0
     last_backup: Path | None = None
+    knows_backups: bool = False
 
 
 def _database(stores: Stores, settings: Settings) -> tuple[list[Finding], _Seen]:
@@ -143,7 +152,7 @@ async def _examine_database(stores: Stores, settings: Settings) -> tuple[list[Fi
         keyless = await tables_without_key(connection)
         differences = 0 if schema_fault else await _differences(connection)
         rights = await read_rights(connection, address.schema)
-        backup = None if schema_fault else await _last_backup(connection)
+        knows_backups, backup = (False, None) if schema_fault else await _last_backup(connection)
     finally:
         connection.terminate()
     # Our own sessions ask for UTC; this one gets what everybody gets.
@@ -167,7 +176,7 @@ async def _examine_database(stores: Stores, settings: Settings) -> tuple[list[Fi
         judge_clock("PostgreSQL", reading),
         *judge_programs(state.version, address),
     ]
-    return findings, _Seen(size_bytes, backup)
+    return findings, _Seen(size_bytes, backup, knows_backups)
 
 
 async def _differences(connection: asyncpg.Connection) -> int:
@@ -178,12 +187,12 @@ async def _differences(connection: asyncpg.Connection) -> int:
         return 0
 
 
-async def _last_backup(connection: asyncpg.Connection) -> Path | None:
+async def _last_backup(connection: asyncpg.Connection) -> tuple[bool, Path | None]:
     try:
         folder = await connection.fetchval(_QUERIES["last_backup"], socket.gethostname())
     except asyncpg.InsufficientPrivilegeError:
-        return None
-    return None if folder is None else Path(folder).parent
+        return False, None
+    return True, None if folder is None else Path(folder).parent
 
 
 async def _schema_fault(connection: asyncpg.Connection) -> str:

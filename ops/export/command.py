@@ -8,6 +8,7 @@ from typing import Any, Final
 import asyncpg
 import click
 
+from ops.backup.progress import StepProgress
 from ops.dlq.asking import confirmed
 from ops.dlq.database import with_database
 from ops.export.comparing import Standing
@@ -61,9 +62,21 @@ def export(
     async def go(connection: asyncpg.Connection, _stores: Stores) -> tuple[Tally, bool]:
         if wanted is not None and (unknown := await unknown_runs(connection, wanted)):
             raise UsageError(f"There is no run {', '.join(unknown[:_MOST_SHOWN])} in the web app.")
-        found = await survey(connection, wanted, target)
+        found, done = Tally(), Tally()
+        with StepProgress() as progress:
+            progress.begin(f"Comparing with {target}", unit="output")
+            await survey(connection, wanted, target, found, progress.update)
         differing = not found.standing[Standing.DIFFERS] or confirmed(_question(found, target), yes=yes)
-        return await write(connection, wanted, target, differing=differing), differing
+        outputs = sum(found.standing.values()) + len(found.unexportable)
+        try:
+            with StepProgress() as progress:
+                progress.begin(f"Writing to {target}", unit="output", total=outputs)
+                await write(connection, wanted, target, done, progress.update, differing=differing)
+        except BaseException:
+            written = counted(done.written, "output was", "outputs were")
+            say(f"{written} written to {target} before it ended; begun again, it goes on.")
+            raise
+        return done, differing
 
     tally, replaced = with_database(settings, go)
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ _QUERIES: Final = load_queries("ops.export")
 _PAGE: Final = 50
 #: On disk nothing is judged: an output of any size is compared.
 _ANY_SIZE: Final = 1 << 40
+
+Took = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +63,50 @@ async def unknown_runs(connection: asyncpg.Connection, run_ids: Sequence[str]) -
     return [row["run_id"] for row in await connection.fetch(_QUERIES["unknown_runs"], list(run_ids))]
 
 
-async def survey(connection: asyncpg.Connection, run_ids: Sequence[str] | None, target: Path) -> Tally:
-    """Compare all outputs with the disk, and write none."""
-    return await _go(connection, run_ids, target, write=())
+async def survey(
+    connection: asyncpg.Connection, run_ids: Sequence[str] | None, target: Path, tally: Tally, took: Took
+) -> None:
+    """Compare all outputs with the disk, and write none; `took` is told how many there were so far."""
+    await _go(connection, run_ids, target, tally, took, write=())
 
 
 async def write(
-    connection: asyncpg.Connection, run_ids: Sequence[str] | None, target: Path, *, differing: bool
-) -> Tally:
-    """Write the outputs that the disk lacks, and with `differing` those that it has otherwise."""
+    connection: asyncpg.Connection,
+    run_ids: Sequence[str] | None,
+    target: Path,
+    tally: Tally,
+    took: Took,
+    *,
+    differing: bool,
+) -> None:
+    """Write the outputs that the disk lacks, and with `differing` those that it has otherwise.
+
+    What was written stands in `tally`, also when it is interrupted.
+    """
     wanted = (Standing.NEW, Standing.DIFFERS) if differing else (Standing.NEW,)
-    return await _go(connection, run_ids, target, write=wanted)
+    await _go(connection, run_ids, target, tally, took, write=wanted)
 
 
 async def _go(
-    connection: asyncpg.Connection, run_ids: Sequence[str] | None, target: Path, *, write: Sequence[Standing]
-) -> Tally:
-    tally = Tally()
+    connection: asyncpg.Connection,
+    run_ids: Sequence[str] | None,
+    target: Path,
+    tally: Tally,
+    took: Took,
+    *,
+    write: Sequence[Standing],
+) -> None:
+    outputs = 0
     async for output in _outputs(connection, run_ids):
         if isinstance(output, Unexportable):
             tally.unexportable.append(output)
-            continue
-        try:
-            _take(output, target, tally, write)
-        except (RunferryError, OSError) as error:
-            tally.unexportable.append(Unexportable(output.run_id, int(output.stage), str(error)))
-    return tally
+        else:
+            try:
+                _take(output, target, tally, write)
+            except (RunferryError, OSError) as error:
+                tally.unexportable.append(Unexportable(output.run_id, int(output.stage), str(error)))
+        outputs += 1
+        took(outputs)
 
 
 def _take(output: Exported, target: Path, tally: Tally, write: Sequence[Standing]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dramatiq
 import pytest
 
+from ops.dlq.following import Follower
 from shared import queues
 from shared.broker.broker import make_broker
 from shared.broker.encoder import ENCODER
+from shared.broker.holds import Hold, Holds
+from shared.broker.registry import WorkerInfo, WorkerState
 from shared.contract import Origin, OutputBody, StageOutputsMessage, to_wire
 from shared.dead_letters.evidence import evidence_of, letter_of_bytes, payload_of
 from shared.dead_letters.letter import Delivery
@@ -245,6 +249,28 @@ def test_without_a_worker_the_wait_says_so_and_ends(ops_dlq, letters, letter):
     assert (ended.status, ended.json["pending"]) == (1, 1)
     assert "worker" in ended.stderr
     assert letters.one(letter_id)["state"] == "replaying"
+
+
+def test_waiting_for_a_held_queue_says_who_holds_it(broker, settings, monkeypatch):
+    Holds(broker.client, settings.namespace).put(queues.BACKFILL, Hold("me@here", "a night", datetime.now(UTC)))
+    message = dramatiq.Message(queues.BACKFILL, queues.WRITE_BACKFILL, (), {"message": {}}, {})
+    broker.declare_queue(queues.BACKFILL)
+    broker.enqueue(message)
+    at_work = WorkerInfo(
+        worker_id="w",
+        host="h",
+        pid=1,
+        version="0",
+        root="/",
+        queues=(queues.BACKFILL,),
+        started_at=datetime.now(UTC),
+        state=WorkerState.RUNNING,
+    )
+    monkeypatch.setattr(broker, "live_workers", lambda: [at_work])
+    said = []
+    follower = Follower(None, broker, "batch", worker_timeout_s=60, own_workers=False, say=said.append)
+    assert not asyncio.run(follower.gives_up(1))
+    assert said == ["The queue backfill is held by me@here: a night. Let it go on with: ops resume backfill"]
 
 
 def test_a_whole_message_that_is_understood_by_now_is_replayed(ops_dlq, letters, letter, worker, in_database):

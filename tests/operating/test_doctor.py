@@ -360,6 +360,12 @@ def test_room_for_a_backup_is_looked_for_where_it_shall_go(site: Site, tmp_path:
     assert "GiB are free at" in checks["disk of backups"]["detail"]
 
 
+def test_backups_that_can_not_be_asked_for_are_not_said_to_be_missing(site: Site) -> None:
+    away = examined(site, "--database-url", "postgresql://nobody@127.0.0.1:1/nothing")[1]
+    assert away["PostgreSQL"]["state"] == "wrong"
+    assert "backups" not in away
+
+
 def test_a_disk_with_less_than_is_needed_is_told() -> None:
     finding = judge_free_bytes("disk", Path("/"), 5 * 1024**3, needed_bytes=6 * 1024**3)
     assert finding.state is State.WARNING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from click.testing import CliRunner
 from real_workers import REPOSITORY, Site
 from writing_bench import Bench
 
+from ops.backup import progress
 from ops.command import main
+from ops.export import exporting
 from producers import StageStore
 from shared.contract import Hints, Origin, OutputBody, StageOutputsMessage
 from shared.database_url import DatabaseAddress
@@ -131,6 +134,32 @@ def test_one_run_is_exported_alone_and_an_unknown_one_refused(backfilled: Site, 
     assert unknown.exit_code == 2
     assert "no run nobody" in unknown.output
     assert not (tmp_path / "none").exists()
+
+
+def test_it_tells_how_far_it_is(backfilled: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    ended = export(backfilled, "--all", "--to", tmp_path / "out")
+    assert f"Comparing with {tmp_path / 'out'}: 1 output" in ended.stderr
+    assert f"Writing to {tmp_path / 'out'}: 20 of " in ended.stderr
+
+
+def test_tables_that_go_away_meanwhile_are_told_and_so_is_what_was_written(
+    backfilled: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = exporting.replace_output
+
+    def undone(*arguments: Any) -> None:
+        write(*arguments)
+        with ThreadPoolExecutor(1) as aside:  # the command has a loop in this one
+            aside.submit(backfilled.do, "DROP SCHEMA IF EXISTS runferry CASCADE").result()
+
+    monkeypatch.setattr(exporting, "replace_output", undone)
+    monkeypatch.setattr(exporting, "_PAGE", 2)
+    ended = export(backfilled, "--all", "--to", tmp_path / "out")
+    assert ended.exit_code == 2
+    assert "2 outputs were written to" in ended.stderr
+    assert "somebody ran `ops emergency-rollback` or `ops schema revert`" in ended.stderr
+    assert "Traceback" not in ended.output
 
 
 def test_what_cannot_be_given_back_is_named(backfilled: Site, tmp_path: Path) -> None:

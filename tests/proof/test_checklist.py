@@ -122,6 +122,19 @@ def test_damage_and_old_backups_fail(migrated: Proof) -> None:
     )
 
 
+def test_a_verified_backup_of_today_counts_though_a_newer_one_is_not_verified(migrated: Proof) -> None:
+    insert = """INSERT INTO runferry.backup (made_at, host, folder, manifest, verified_at)
+                VALUES (now() - $1::text::interval, 'h', $2, '{}', CASE WHEN $3 THEN now() END)"""
+    migrated.execute(insert, "1 minute", "/home/backups/new", False)
+    found = next(
+        p for p in migrated.invoke(checklist, "--json").json["points"] if p["name"] == "backups_restorable"
+    )
+    assert found["state"] == "failed"
+    assert found["detail"].endswith("verified nor restored: ops backup --to /home/backups --verify")
+    migrated.execute(insert, "1 hour", "/backups/old", True)
+    assert states(migrated.invoke(checklist, "--json"))["backups_restorable"] == "passed"
+
+
 def test_the_api_must_show_the_run_and_its_cards(migrated: Proof) -> None:
     def answer(run_id: str) -> object:
         cards = migrated.fetch('SELECT title FROM "OpportunityCard" WHERE "runId" = $1', run_id)

@@ -17,9 +17,11 @@ ORDER BY applied_at DESC LIMIT 5;
 SELECT title FROM "OpportunityCard" WHERE "runId" = $1 ORDER BY number;
 
 -- name: newest_backup
--- The newest backup.
+-- The newest backup, or one that is as fresh and was verified or restored: a rollback makes a newer one by itself.
 SELECT made_at, now() - made_at AS age, host, folder, verified_at, restored_at
-FROM runferry.backup ORDER BY made_at DESC LIMIT 1;
+FROM runferry.backup
+ORDER BY (made_at > now() - $1::interval AND coalesce(verified_at, restored_at) IS NOT NULL) DESC, made_at DESC
+LIMIT 1;
 
 -- name: newest_rehearsal
 -- The newest rehearsal that came to its end, well or not.
