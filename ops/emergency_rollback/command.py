@@ -13,7 +13,12 @@ import click
 
 from ops.backup.progress import StepProgress
 from ops.dlq.asking import interruptible
-from ops.emergency_rollback.emergency import EmergencyOptions, Emptied, run_emergency_rollback
+from ops.emergency_rollback.emergency import (
+    EmergencyOptions,
+    Emptied,
+    NotInFiles,
+    run_emergency_rollback,
+)
 from ops.emergency_rollback.losses import Losses
 from ops.rollback.command import BACKUPS
 from shared.command import DIFFERENCE, DONE, RunferryCommand, print_json, say, store_options
@@ -84,8 +89,8 @@ def emergency_rollback(
         None if no_backup else backup_to or settings.home.absolute() / BACKUPS,
     )
 
-    def confirmed(losses: Losses, stores: Stores) -> bool:
-        for line in _losses(losses, stores):
+    def confirmed(losses: Losses, not_in_files: NotInFiles, stores: Stores) -> bool:
+        for line in (*_losses(losses, stores), *_not_in_files(not_in_files, settings)):
             say(line)
         if confirm is not None:
             if confirm != losses.database:
@@ -126,6 +131,23 @@ def _losses(losses: Losses, stores: Stores) -> Iterator[str]:
         yield f"{losses.ledger:>11,}  {outputs} in runferry's ledger, with all else in its schema"
     if losses.letters:
         yield f"{losses.letters:>11,}  {word_for(losses.letters, 'dead letter that is', 'dead letters that are')} open"
+
+
+def _not_in_files(found: NotInFiles, settings: Settings) -> Iterator[str]:
+    """Say what going back to files would not bring back, and how to save it."""
+    in_rows = found.in_rows
+    if not in_rows.looked:
+        yield f"The root {settings.root} is not here, so it can't be told which outputs no file has."
+    if in_rows.outputs:
+        yield (
+            f"{in_rows.outputs:>11,}  {word_for(in_rows.outputs, 'output')} of {counted(in_rows.runs, 'run')} "
+            f"(such as {in_rows.example}) NOT IN FILES, or older there: first ops export --all --to {settings.root}"
+        )
+    if found.in_outbox:
+        yield (
+            f"{found.in_outbox:>11,}  {word_for(found.in_outbox, 'output waits', 'outputs wait')} UNSENT in "
+            f"{settings.home.absolute() / 'outbox'}: first producer outbox flush, then export"
+        )
 
 
 def _json(done: Emptied) -> dict[str, Any]:

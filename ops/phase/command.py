@@ -19,6 +19,7 @@ from ops.dlq.summary import iso, short_time
 from ops.phase.acknowledging import Answers, await_answers
 from ops.phase.facts import OnlyInRows, count_only_in_rows, read_standing
 from ops.phase.gates import Standing, check_neighbours, is_upwards, next_above, obstacles
+from producers.outbox.outbox import Outbox
 from shared.broker.client import make_client
 from shared.command import DIFFERENCE, DONE, RunferryGroup, print_json, say, store_options
 from shared.counting import counted, word_for
@@ -118,6 +119,7 @@ def set_phase(settings: Settings, *, target: str, why: str, force: bool, as_json
                     after=latest(truth, copy),
                 )
         _tell_only_in_rows(only, settings)
+        unsent = _unsent_here(settings) if wanted is Phase.FILES_ONLY else 0
         told = _tell(settings, stores, truth)
         answers = await_answers(settings, stores.redis_url, truth) if told is None else Answers((), (), ())
         return {
@@ -128,6 +130,7 @@ def set_phase(settings: Settings, *, target: str, why: str, force: bool, as_json
             "acknowledged": [process.name for process in answers.acknowledged],
             "silent": [process.name for process in answers.silent],
             "outboxes": {process.name: process.outbox_entries for process in answers.with_outbox},
+            "outbox_here": unsent,
             "redis": told or "told",
         }
 
@@ -159,6 +162,18 @@ def _tell_only_in_rows(only: OnlyInRows, settings: Settings) -> None:
             f"{word_for(only.outputs, 'its', 'their')} files in {settings.root} are missing or old. "
             f"To have {word_for(only.outputs, 'it', 'them')} as files: ops export --all --to {settings.root}"
         )
+
+
+def _unsent_here(settings: Settings) -> int:
+    """Count what waits in the outbox of this host, and say so: no process need be alive that would send it."""
+    unsent = Outbox(settings.home, settings.outbox_max_bytes).count()
+    if unsent:
+        say(
+            f"{counted(unsent, 'output waits', 'outputs wait')} in {settings.home.absolute() / 'outbox'} on this host, "
+            f"in no file and perhaps in no row: in files-only {word_for(unsent, 'it stays', 'they stay')} there. "
+            "In another phase `producer outbox flush` sends what is left."
+        )
+    return unsent
 
 
 def _evidence(standing: Standing, forced: Sequence[str], only: OnlyInRows) -> Mapping[str, Any]:

@@ -272,6 +272,18 @@ def test_looking_at_the_phase_of_a_restored_database_moves_nobody(site: Site, st
     until(lambda: store.phase is Phase.DUAL_WRITE, "the phase", 5)
 
 
+def test_files_only_says_what_waits_in_the_outbox_of_this_host(site: Site, stores: Any, ops: Ops) -> None:
+    store = stores(Phase.DB_ONLY, redis_url=SecretStr("redis://127.0.0.1:1/0"), database_url=NOWHERE)
+    assert store.write("run-1", 2, {"a.md": "# A"}).in_outbox
+    store.close()
+    told = ops("set", "files-only", "--json")
+    assert told.exit_code == 0
+    assert json.loads(told.stdout)["outbox_here"] == 1
+    assert f"1 output waits in {site.settings.home / 'outbox'} on this host" in told.stderr
+    assert "it stays there" in told.stderr
+    assert "outbox" not in ops("set", "dual-write").stderr
+
+
 def test_going_down_says_what_is_only_in_rows(site: Site, stores: Any, ops: Ops) -> None:
     site.start_worker()
     soaked(site, 50)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from pydantic import SecretStr
 from real_workers import until
 from ways_back_bench import Installation
 from writing_bench import BROKEN, outputs
@@ -24,6 +26,7 @@ from shared import queues
 from shared.broker.holds import Holds
 from shared.settings import Phase
 
+NOWHERE = SecretStr("postgresql://nobody:nothing@127.0.0.1:1/none")
 PRISMA = "SELECT migration_name, checksum FROM _prisma_migrations ORDER BY 1"
 
 
@@ -53,6 +56,22 @@ def test_it_leaves_what_the_plans_reset_leaves(installation: Installation) -> No
     with StageStore(installation.settings) as store:
         assert store.phase is Phase.FILES_ONLY
         assert store.read("run-a", 2).source is Source.FILES
+
+
+def test_it_says_which_outputs_no_file_has_before_anything_goes(installation: Installation) -> None:
+    filled(installation)
+    bench = installation.bench
+    bench.execute("INSERT INTO runferry.phase_change (at, who, phase) VALUES ('2020-01-01', 'me@here', 'db-only')")
+    nowhere = {"redis_url": SecretStr("redis://127.0.0.1:1/0"), "database_url": NOWHERE}
+    with StageStore(installation.settings.model_copy(update={"phase": Phase.DB_ONLY, **nowhere})) as store:
+        assert store.write("run-x", 2, {"a.md": "# X"}).in_outbox
+
+    told = installation.ops("emergency-rollback", expect=2).stderr
+
+    assert re.search(r"^ +8  outputs of 2 runs \(such as run-a\) NOT IN FILES", told, re.MULTILINE)
+    assert f"ops export --all --to {installation.settings.root}" in told
+    assert re.search(r"^ +1  output waits UNSENT in .*: first producer outbox flush", told, re.MULTILINE)
+    assert "Nothing was changed." in told
 
 
 def test_the_way_back_from_it_is_its_backup(installation: Installation, empty_database_url: str) -> None:
