@@ -108,7 +108,7 @@ def set_phase(settings: Settings, *, target: str, why: str, force: bool, as_json
             going_down = is_upwards(wanted, standing.phase)
             only = await count_only_in_rows(connection, settings.root) if going_down else OnlyInRows(looked=True)
             # Where the copy is later, the history is of a restored database: who follows it would not be moved by less.
-            if truth is None or truth.phase is not wanted or latest(truth, copy) is not truth:
+            if truth is None or truth.phase is not wanted or (latest(truth, copy) or truth).phase is not wanted:
                 truth = await record(
                     connection,
                     wanted,

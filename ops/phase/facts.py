@@ -34,10 +34,11 @@ async def read_standing(
     """
     changes = await history(connection, _HISTORY)
     since: datetime
-    if copy is not None and (not changes or copy.at > changes[0]["at"]):
+    last = changes[0] if changes else None
+    if copy is not None and (last is None or (copy.at > last["at"] and copy.phase.value != last["phase"])):
         phase, since = copy.phase, copy.at
     else:
-        phase = Phase(changes[0]["phase"]) if changes else settings.phase
+        phase = settings.phase if last is None else Phase(last["phase"])
         since = await connection.fetchval(_QUERIES["schema_since"])
         for change in changes:
             if change["phase"] != phase.value:

@@ -240,6 +240,7 @@ def test_every_command_that_the_runbook_only_mentions_is_one_that_is_run_with_th
         ("ops status", frozenset({"--watch"})),  # tests/proof/test_status.py
         ("producer backfill", frozenset({"--run-id", "--run-workers"})),  # tests/producers/test_backfill.py
         ("worker", frozenset({"--processes"})),  # tests/end_to_end
+        ("producer outbox flush", frozenset()),  # tests/phases/test_outbox.py
     }
     for line in command_lines(RUNBOOK):
         name, options = _shape(list(line))
