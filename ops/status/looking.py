@@ -153,4 +153,5 @@ def _report(row: Any) -> Report:
         balanced=row["balanced"],
         verdicts=report.get("verdicts", {}),
         outputs_on_disk=report.get("outputs_on_disk", 0),
+        rolled_back_since=row["rolled_back_since"],
     )

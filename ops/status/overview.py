@@ -16,7 +16,7 @@ from shared.phase.presence import Process
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last report of the reconciler, in short."""
+    """The last report of the reconciler, in short; after a rollback it tells of rows that were there then."""
 
     id: int
     age: timedelta
@@ -24,6 +24,7 @@ class Report:
     balanced: bool
     verdicts: Mapping[str, int]
     outputs_on_disk: int
+    rolled_back_since: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -173,5 +174,6 @@ def _report(report: Report) -> dict[str, Any]:
         "scope": dict(report.scope),
         "balanced": report.balanced,
         "outputs_on_disk": report.outputs_on_disk,
+        "rolled_back_since": report.rolled_back_since,
         "verdicts": dict(report.verdicts),
     }

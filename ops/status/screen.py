@@ -88,12 +88,18 @@ def _proof(report: Report | None) -> list[tuple[str, RenderableType]]:
     word = Text(
         "BALANCED" if report.balanced else "NOT BALANCED", style=f"bold {_GOOD}" if report.balanced else _BAD
     )
+    since: list[tuple[str, RenderableType]] = (
+        [("", Text("Runs were rolled back since; prove it anew with: ops reconcile --all", style=_WAITS))]
+        if report.rolled_back_since
+        else []
+    )
     counts = _Items([Text(f"{count:,} {name}", style=_style(name)) for name, count in report.verdicts.items()])
     return [
         (
             "Proof",
             word + Text(f" {_ago(report.age)}: {counted(report.outputs_on_disk, 'output')} of {what}", style=""),
         ),
+        *since,
         ("", _bar(report.verdicts)),
         ("", counts),
     ]

@@ -35,6 +35,14 @@ def test_the_json_has_the_keys_that_scripts_rely_on(migrated: Proof) -> None:
     assert shown["handled_per_s"] > 0
 
 
+def test_a_proof_of_before_a_rollback_is_told_as_such(migrated: Proof) -> None:
+    migrated.reconcile()
+    assert not migrated.invoke(status, "--json").json["report"]["rolled_back_since"]
+    migrated.execute("INSERT INTO runferry.audit (who, action) VALUES ('me@here', 'rollback begun')")
+    assert migrated.invoke(status, "--json").json["report"]["rolled_back_since"]
+    assert "Runs were rolled back since; prove it anew with: ops reconcile --all" in migrated.invoke(status).stdout
+
+
 def test_what_waits_shows_its_age(proof: Proof) -> None:
     proof.tree(1)
     proof.backfill("--worker-timeout", "0s")

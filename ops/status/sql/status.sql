@@ -21,7 +21,9 @@ SELECT count(*) FROM runferry.delivery WHERE handled_at > now() - $1::interval;
 -- name: last_reports
 -- The last finished report over all runs, and the last one over some.
 SELECT DISTINCT ON (scope ? 'all')
-       id, finished_at, now() - finished_at AS age, scope, balanced, report - 'named' AS report
+       id, finished_at, now() - finished_at AS age, scope, balanced, report - 'named' AS report,
+       EXISTS (SELECT FROM runferry.audit
+               WHERE action IN ('rollback', 'rollback begun') AND at > finished_at) AS rolled_back_since
 FROM runferry.reconcile_report
 WHERE finished_at IS NOT NULL AND balanced IS NOT NULL
 ORDER BY scope ? 'all' DESC, id DESC;
