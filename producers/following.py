@@ -27,6 +27,8 @@ _LAST_TICK_S: Final = 0.02
 _FEW: Final = 200
 _LOOK_AT_WORKERS_S: Final = 1.0
 _SAY_AGAIN_S: Final = 10.0
+#: PostgreSQL answers in milliseconds; a hung one is waited for by the statement's time-out.
+_LONG_ANSWER_S: Final = 3.0
 
 
 class GaveUpError(Exception):
@@ -63,15 +65,25 @@ class Follower:
         self._start_s = time.monotonic()
         self._look_at_s = self._start_s + _LOOK_AT_WORKERS_S
         self._said: dict[str, float] = {}
+        self._looking: asyncio.Future[int] | None = None
+        self._asked_s = self._start_s
 
     async def follow(self, feeding: asyncio.Future[None]) -> None:
         """Return when the feed is through and everything sent was heard of; raises GaveUpError."""
+        try:
+            await self._follow(feeding)
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
+
+    async def _follow(self, feeding: asyncio.Future[None]) -> None:
         pause_s = _TICK_S
         while True:
             fed = feeding.done()
-            heard = 0 if self._watch is None else await self._watch.look()
+            heard = await self._hear()
             self._reporter.update(self._snapshot())
-            if fed and (self._watch is None or self._watch.is_done or feeding.exception() is not None):
+            is_heard = self._looking is None and (self._watch is None or self._watch.is_done)
+            if fed and (is_heard or feeding.exception() is not None):
                 return
             self._say_troubles()
             if time.monotonic() >= self._look_at_s:
@@ -82,6 +94,20 @@ class Follower:
             else:
                 pause_s = self._pause_s(pause_s, heard)
                 await asyncio.sleep(pause_s)
+
+    async def _hear(self) -> int:
+        """Ask what was handled meanwhile; an answer that takes longer than a tick is for a later call."""
+        if self._watch is None:
+            return 0
+        if self._looking is None:
+            self._looking, self._asked_s = asyncio.ensure_future(self._watch.look()), time.monotonic()
+        await asyncio.wait([self._looking], timeout=_TICK_S)
+        if not self._looking.done():
+            if time.monotonic() - self._asked_s > _LONG_ANSWER_S:
+                self._say_now_and_then("Waiting for PostgreSQL: it takes long to answer.")
+            return 0
+        looking, self._looking = self._looking, None
+        return looking.result()
 
     def _pause_s(self, last_s: float, heard: int) -> float:
         """Return how long to wait before the next look: whoever waits for the end shall not wait for a tick."""
