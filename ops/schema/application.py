@@ -9,7 +9,7 @@ from typing import assert_never
 import asyncpg
 
 from ops.schema.expected import expected
-from ops.schema.facts import Fact, record_fact
+from ops.schema.facts import Fact, recall_mark, record_fact
 from ops.schema.identifiers import quoted
 from ops.schema.keys import add_keys, explain_missing_keys
 from ops.schema.locking import take_lock
@@ -117,3 +117,4 @@ async def _make_bookkeeping(connection: asyncpg.Connection, state: State) -> Non
     await connection.execute(QUERIES["make_bookkeeping"])
     await record_fact(connection, Fact.RUNFERRY_SCHEMA, {"made": makes_runferry})
     await record_fact(connection, Fact.WEB_APP_SCHEMA, {"name": state.app_schema, "made": makes_app_schema})
+    await recall_mark(connection, state.app_schema)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
+from ops.schema.identifiers import quoted
 from ops.schema.queries import QUERIES
+
+#: The facts go with runferry's schema. Where the tables that apply made outlive it, this comment says so.
+_MADE_HERE: Final = "runferry: made by ops schema apply"
+_MARKED: Final = '"Run"'
 
 
 class Fact(StrEnum):
@@ -35,3 +41,24 @@ async def read_facts(connection: asyncpg.Connection) -> dict[Fact, dict[str, Any
 async def record_fact(connection: asyncpg.Connection, fact: Fact, value: dict[str, Any]) -> None:
     """Write one fact, in the transaction of what it says."""
     await connection.execute(QUERIES["record_fact"], fact.value, json.dumps(value))
+
+
+async def mark_tables(connection: asyncpg.Connection, app_schema: str) -> None:
+    """Note at the web app's tables, which stay without a fact, that apply made them; inside of a transaction.
+
+    Whoever does not own them can't, and goes on without.
+    """
+    with contextlib.suppress(asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError):
+        async with connection.transaction():
+            await connection.execute(f"COMMENT ON TABLE {quoted(app_schema)}.{_MARKED} IS '{_MADE_HERE}'")
+
+
+async def recall_mark(connection: asyncpg.Connection, app_schema: str) -> None:
+    """Write the fact again where a mark says that an earlier apply made the web app's tables."""
+    table = f"{quoted(app_schema)}.{_MARKED}"
+    if await connection.fetchval(QUERIES["table_comment"], table) != _MADE_HERE:
+        return
+    await record_fact(connection, Fact.WEB_APP_TABLES, {})
+    with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
+        async with connection.transaction():
+            await connection.execute(f"COMMENT ON TABLE {table} IS NULL")

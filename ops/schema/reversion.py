@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 
 from ops.schema.expected import expected
-from ops.schema.facts import Fact
+from ops.schema.facts import Fact, mark_tables
 from ops.schema.identifiers import quoted
 from ops.schema.locking import take_lock
 from ops.schema.migrations import numbered_migrations, prisma_migrations
@@ -88,6 +88,7 @@ async def revert(
             kept: list[str] = []
             if Fact.WEB_APP_TABLES in state.facts:
                 if keep_web_app_tables:
+                    await mark_tables(connection, state.app_schema)
                     kept.append("the web app's tables and Prisma's bookkeeping of them")
                 else:
                     await _drop_web_app(connection, state, dropped, kept)

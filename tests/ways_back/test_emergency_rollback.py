@@ -74,6 +74,18 @@ def test_it_says_which_outputs_no_file_has_before_anything_goes(installation: In
     assert "Nothing was changed." in told
 
 
+def test_going_on_later_it_can_be_undone_again(installation: Installation) -> None:
+    filled(installation)
+    made = "made by runferry"
+    assert made in installation.ops("schema", "status").stdout
+    for _ in range(2):
+        installation.ops("emergency-rollback", "--confirm", installation.database, "--no-backup")
+        installation.ops("schema", "apply")
+        assert made in installation.ops("schema", "status").stdout
+        (row,) = installation.bench.rows("""SELECT obj_description('"Run"'::regclass) AS said""")
+        assert row["said"] is None
+
+
 def test_the_way_back_from_it_is_its_backup(installation: Installation, empty_database_url: str) -> None:
     filled(installation)
     before = installation.tables()

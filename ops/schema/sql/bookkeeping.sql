@@ -15,6 +15,10 @@ CREATE TABLE runferry.schema_fact (
     at               timestamptz NOT NULL DEFAULT now()
 );
 
+-- name: table_comment
+-- What is said of a table; NULL where nothing is, or where it is not there.
+SELECT obj_description(to_regclass($1), 'pg_class');
+
 -- name: record_fact
 -- What apply did: $1 the fact, $2 its value.
 INSERT INTO runferry.schema_fact (fact, value)
