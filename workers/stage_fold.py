@@ -124,6 +124,10 @@ class StageFold:
                 written.append(prior)
         candidate = applicant.candidate
         entry = self.entry
+        # A copy that mends is answered for only while it, or a further copy, is what is applied.
+        goes_on = entry is not None and (
+            bool(candidate.mended) or entry.content_sha256 == candidate.content_sha256
+        )
         self.kept_documents = applicant.map().kept_documents
         self.entry = LedgerEntry(
             run_id=applicant.run_id,
@@ -135,7 +139,7 @@ class StageFold:
             manifest=manifest_text(applicant.documents),
             gaps=tuple(gaps),
             facts=applicant.map().facts,
-            mends=(entry.mends if entry else frozenset()) | candidate.mended,
+            mends=(entry.mends if entry and goes_on else frozenset()) | candidate.mended,
             settled=(entry.settled if entry else frozenset()) - {candidate.content_sha256},
             written=tuple(written),
             batch_id=applicant.batch_id,

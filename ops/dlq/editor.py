@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared.documents import Document
+from shared.documents import Document, name_fault
 from shared.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def put(documents: Iterable[Document], folder: Path) -> dict[str, Path]:
     """Write documents into a folder and return their paths by name; a name that is no file name gets one."""
     paths: dict[str, Path] = {}
     for number, document in enumerate(documents, start=1):
-        plain = document.name.isprintable() and "/" not in document.name and document.name not in ("", ".", "..")
+        plain = document.name.isprintable() and document.name != ".." and name_fault(document.name) is None
         path = folder / (document.name if plain else f"document-{number}")
         path.write_bytes(document.content)
         paths[document.name] = path

@@ -151,8 +151,11 @@ def may_be_run(root: Folder, entry: os.DirEntry[str]) -> bool:
 
 
 def alias_of(root: Folder, name: str) -> str | None:
-    """Return the name of the run that a link stands for; None where it is no link to another run of the root."""
+    """Return the name of the run that a link stands for; None where it is no link to another run of the root.
+
+    A hidden folder is none: where a link is swapped from one to the next, only the link is the run.
+    """
     if not os.path.islink(f"{root.path}/{name}"):  # noqa: PTH114 - the hot path has strings
         return None
     parent, _, target = followed(root, name).rpartition("/")
-    return target if parent == root.path else None
+    return target if parent == root.path and not target.startswith(".") else None

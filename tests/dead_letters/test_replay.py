@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dramatiq
 import pytest
 
+from ops.dlq.editor import put
 from ops.dlq.following import Follower
 from shared import queues
 from shared.broker.broker import make_broker
@@ -304,6 +305,21 @@ def test_the_bytes_of_a_message_that_hold_its_documents_as_bytes_are_replayed(op
     assert [row["state"] for row in letters.all()] == ["resolved"]
 
 
+def test_a_whole_message_that_may_not_be_written_waits_again(ops_dlq, letters, letter, worker):
+    """It holds the only copy of its output: a run that the web app deleted is not brought back, and nothing is lost."""
+    plain = letter(text=GOOD)
+    evidence = evidence_of(Malformed(Reason.MESSAGE, "It could not be written as JSON."))
+    delivery = Delivery("", "m", "live", 1, plain.produced_at, plain.produced_at)
+    for state, status in (("resolved", 0), ("open", 1)):
+        data = ENCODER.encode(backfilled("run-9", plain.produced_at).asdict())
+        letters.run(lambda c, data=data: record(c, [letter_of_bytes(data, evidence, delivery, run_id="run-9")]))
+        assert ops_dlq("replay", "--all", "--wait", "--json").status == status
+        (found,) = letters.fetch("SELECT state, history FROM runferry.dead_letter ORDER BY id DESC LIMIT 1")
+        assert found["state"] == state
+        letters.execute("""DELETE FROM "Run" WHERE id = 'run-9'""")
+    assert '"verdict": "deleted"' in str(found["history"]) or "'verdict': 'deleted'" in str(found["history"])
+
+
 def test_bytes_that_are_no_message_are_shown_and_refused(ops_dlq, letters, letter):
     at = letter().produced_at
     evidence = evidence_of(Malformed(Reason.MESSAGE, "The bytes are no message."))
@@ -362,3 +378,10 @@ def test_without_a_terminal_an_edit_asks_for_yes(ops_dlq, letters, letter, monke
     monkeypatch.setenv("EDITOR", 'sed -i s/NaN/\\"x\\"/g')
     ended = ops_dlq("edit", letter_id)
     assert (ended.status, "--yes" in ended.stderr) == (2, True)
+
+
+def test_a_document_whose_name_is_no_file_name_is_edited_under_another(tmp_path):
+    names = ["a" * 300 + ".md", "../a.md", ".hidden", "", "plain.md"]
+    paths = put([Document(name, name.encode()) for name in names], tmp_path)
+    assert [paths[name].name for name in names] == [f"document-{number}" for number in range(1, 5)] + ["plain.md"]
+    assert all(paths[name].read_bytes() == name.encode() for name in names)

@@ -122,9 +122,13 @@ def _judge_malformed(output: OutputOnDisk, malformed: Malformed, held: StageHeld
     if in_flight:
         return Judgement(Standing.IN_FLIGHT)
     if output.content_sha256 in held.letters:  # a closed one: an output that is in the rows answered it
-        if held.entry is not None:
+        # One that came back since is no older than the rows: the writer would open the letter again, too.
+        entry = held.entry
+        if entry is not None and (
+            output.produced_at < entry.produced_at or output.content_sha256 == entry.content_sha256
+        ):
             return Judgement(Standing.SUPERSEDED, detail="It is malformed, and a later output is in the rows.")
-        if held.rows:
+        if entry is None and held.rows:
             detail = "Its dead letter was answered by rows that the ledger has no entry of."
             return Judgement(Standing.LEDGER_WRONG, detail=detail)
     return Judgement(Standing.MALFORMED, detail=f"{malformed.reason.value}: {malformed.sentence}")

@@ -155,18 +155,25 @@ UPDATE runferry.dead_letter AS letter
    AND letter.state IN ('open', 'replaying');
 
 -- name: resolve_messages
--- Closes the letters of whole messages (bytes that were none, stage 0) that settled outputs came out of.
+-- Closes the letters of whole messages (bytes that were none, stage 0) that settled outputs came out of. Where one of
+-- them was not written, the letter has the only copy, and waits again.
 UPDATE runferry.dead_letter AS letter
-   SET state = 'resolved',
-       closed_at = now(),
+   SET state = CASE WHEN settled.is_written THEN 'resolved' ELSE 'open' END,
+       closed_at = CASE WHEN settled.is_written THEN now() END,
        history = letter.history || jsonb_build_array(jsonb_build_object(
-           'at', now(), 'what', 'resolved', 'who', $4::text, 'verdict', settled.verdict
+           'at', now(), 'what', CASE WHEN settled.is_written THEN 'resolved' ELSE 'not_applied' END,
+           'who', $4::text, 'verdict', settled.verdict
        ))
   FROM (
-       SELECT DISTINCT ON (mends, run_id) mends, run_id, verdict
+       SELECT mends, run_id, bool_and(w.is_written) AS is_written,
+              (array_agg(verdict ORDER BY w.is_written, verdict))[1] AS verdict
          FROM unnest($1::text[], $2::text[], $3::text[]) AS u (mends, run_id, verdict)
+        CROSS JOIN LATERAL (
+              SELECT u.verdict IN ('applied', 'duplicate', 'superseded', 'mended') AS is_written
+              ) AS w
+        GROUP BY mends, run_id
        ) AS settled
  WHERE letter.content_sha256 = settled.mends
    AND letter.run_id IN (settled.run_id, '')
    AND letter.stage = 0
-   AND letter.state IN ('open', 'replaying');
+   AND (letter.state = 'replaying' OR (letter.state = 'open' AND settled.is_written));
