@@ -94,7 +94,7 @@ async def _delete_rows(connection: asyncpg.Connection, plan: Plan) -> None:
 async def _write_ledger(connection: asyncpg.Connection, plan: Plan) -> None:
     if plan.ledger_updates:
         await connection.executemany(
-            QUERIES["replace_ledger"], [record_of(entry) for entry in plan.ledger_updates]
+            QUERIES["replace_ledger"], [(*record_of(entry), entry.is_filled) for entry in plan.ledger_updates]
         )
     if plan.record_updates:
         await connection.executemany(

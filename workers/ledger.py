@@ -46,13 +46,17 @@ class RowOperation(StrEnum):
 
 @frozen
 class WrittenRow:
-    """A row that an output wrote: the hash of its values as written, and what it overwrote that wasn't ours."""
+    """A row that an output wrote: the hash of its values as written, and what it overwrote that wasn't ours.
+
+    `filled_at` is when it was put back by itself, None where it was written with the others of its output.
+    """
 
     key: RowKey
     id: str
     operation: RowOperation
     sha256: str
     before: Mapping[str, Any] | None = None
+    filled_at: datetime | None = None
 
 
 @frozen
@@ -74,6 +78,8 @@ class LedgerEntry:
     batch_id: str
     message_id: str
     times_applied: int
+    #: Only missing rows were put back: the others were written when they were. It is not kept.
+    is_filled: bool = False
 
     @property
     def key(self) -> OrderKey:
@@ -158,16 +164,20 @@ def _written_json(row: WrittenRow) -> dict[str, Any]:
     }
     if row.before is not None:
         value["before"] = row.before
+    if row.filled_at is not None:
+        value["filled_at"] = row.filled_at
     return value
 
 
 def _written_of(value: Mapping[str, Any]) -> WrittenRow:
+    filled_at = value.get("filled_at")
     return WrittenRow(
         RowKey(TABLES[value["table"]], value["number"]),
         value["id"],
         _OPERATIONS[value["op"]],
         value["sha256"],
         value.get("before"),
+        None if filled_at is None else datetime.fromisoformat(filled_at),
     )
 
 

@@ -41,7 +41,7 @@ def plan_batch(
             continue
         fold = folds.get(intake.run_id)
         if fold is None:
-            fold = folds[intake.run_id] = RunFold(held[intake.run_id])
+            fold = folds[intake.run_id] = RunFold(held[intake.run_id], moment)
         named = intake.message.hints.user_id
         verdicts.append(fold.fold(intake, owners.get(MIGRATION_USER if named is None else named)))
         if isinstance(intake.message, StageOutputsMessage) and intake.message.wants_receipt:

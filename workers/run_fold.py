@@ -32,9 +32,10 @@ _STAGES: Final = tuple(Stage)
 
 @dataclass(slots=True)
 class RunFold:
-    """One run, before and after the messages of a batch."""
+    """One run, before and after the messages of a batch; `moment` is the transaction's time."""
 
     held: HeldRun
+    moment: datetime
     stages: dict[Stage, StageFold] = field(init=False)
     evidence: RunEvidence = field(init=False)
     owner: str | None = field(init=False)
@@ -51,7 +52,8 @@ class RunFold:
         for key, row in held.rows.items():
             rows[stage_of(key)][key] = row
         self.stages = {
-            stage: StageFold(held.run_id, stage, held.entries.get(stage), rows[stage]) for stage in _STAGES
+            stage: StageFold(self.moment, held.run_id, stage, held.entries.get(stage), rows[stage])
+            for stage in _STAGES
         }
 
     @property

@@ -66,8 +66,9 @@ class Applicant:
 
 @dataclass(slots=True)
 class StageFold:
-    """What one stage of one run holds, before and after the outputs of a batch."""
+    """What one stage of one run holds, before and after the outputs of a batch; `moment` is the transaction's time."""
 
+    moment: datetime
     run_id: RunId
     stage: Stage
     entry: LedgerEntry | None
@@ -145,6 +146,10 @@ class StageFold:
             batch_id=applicant.batch_id,
             message_id=applicant.message_id,
             times_applied=(entry.times_applied if entry else 0) + 1,
+            # What was applied before in the same batch was written in this transaction.
+            is_filled=decision.action is Action.FILL
+            and entry is not None
+            and (entry is self.initial_entry or entry.is_filled),
         )
         return tuple(gaps)
 
@@ -153,7 +158,8 @@ class StageFold:
         if held is None:
             new_id = row_id(self.run_id, key.table, key.number)
             self.rows[key] = HeldRow(new_id, values)
-            return WrittenRow(key, new_id, RowOperation.INSERTED, row_sha256(values))
+            filled_at = self.moment if action is Action.FILL else None
+            return WrittenRow(key, new_id, RowOperation.INSERTED, row_sha256(values), filled_at=filled_at)
         held_values = _read(held)
         held_sha256 = row_sha256(held_values)
         if prior is not None and prior.id != held.id:

@@ -72,7 +72,7 @@ class Transactor:
             moment = await lock_runs(connection, run_ids, self.lock_timeout)
             plan = Plan(moment)
             for held in (await read_held(connection, run_ids)).values():
-                RunFold(held).finish(plan, quiet=self.quiet)
+                RunFold(held, moment).finish(plan, quiet=self.quiet)
             await commit_plan(connection, plan, self.worker)
         return len(run_ids)
 

@@ -118,6 +118,22 @@ def test_edits_in_the_web_app_and_stars_are_no_damage(migrated: Proof) -> None:
     ]
 
 
+def test_an_edit_stays_an_edit_after_a_missing_row_was_put_back(migrated: Proof) -> None:
+    card = """UPDATE "OpportunityCard" SET title = $1, "updatedAt" = {time} WHERE "runId" = 'run-000' AND number = $2"""
+    edit, damage = card.format(time="timezone('UTC', clock_timestamp())"), card.format(time='"updatedAt"')
+    migrated.execute(edit, "By a person", 1)
+    migrated.execute("""DELETE FROM "OpportunityCard" WHERE "runId" = 'run-000' AND number = 2""")
+    assert migrated.reconcile("--repair").status == 0
+    assert migrated.reconcile().verdicts == {"match": 14, "edited": 1}
+    # The row that was put back has a time of its own, by which its damage and its edits are told apart.
+    migrated.execute(damage, "damaged", 2)
+    assert migrated.reconcile().verdicts == {"match": 14, "differs": 1}
+    migrated.execute(edit, "By a person, too", 2)
+    assert migrated.reconcile().verdicts == {"match": 14, "edited": 1}
+    migrated.execute(damage, "damaged", 3)
+    assert migrated.reconcile().verdicts == {"match": 14, "differs": 1}
+
+
 def test_an_edit_stays_an_edit_after_a_duplicate_moved_the_ledger(migrated: Proof) -> None:
     migrated.execute(
         """UPDATE "OpportunityCard" SET title = 'Mine', "updatedAt" = timezone('UTC', now())

@@ -232,15 +232,16 @@ def _compare(
         return Standing.MATCH if equal_enough_to_adopt(expected, actual) else Standing.EDITED
     if by_id.get(row.id, key) != key:
         return Standing.DIFFERS  # what was written as another row stands here
-    return Standing.EDITED if _is_edit(key, held) else Standing.DIFFERS
+    return Standing.EDITED if _is_edit(key, recorded, held) else Standing.DIFFERS
 
 
-def _is_edit(key: RowKey, held: StageHeld) -> bool:
+def _is_edit(key: RowKey, recorded: WrittenRow | None, held: StageHeld) -> bool:
     """The web app sets `updatedAt` with every change; damage, and a statement by hand, leave it."""
     changed_at = held.changed_at.get(key)
-    if changed_at is None or held.applied_at is None:
+    written_at = held.applied_at if recorded is None or recorded.filled_at is None else recorded.filled_at
+    if changed_at is None or written_at is None:
         return False
-    return changed_at.replace(tzinfo=UTC) > held.applied_at + _ROUNDING
+    return changed_at.replace(tzinfo=UTC) > written_at + _ROUNDING
 
 
 def check_record(held: StageHeld, entry: LedgerEntry) -> Judgement | None:
@@ -256,7 +257,7 @@ def _is_as_recorded(recorded: WrittenRow, held: StageHeld) -> bool:
     row = held.rows.get(recorded.key)
     if row is None or row.id != recorded.id:
         return False
-    return row_sha256(_values(row)) == recorded.sha256 or _is_edit(recorded.key, held)
+    return row_sha256(_values(row)) == recorded.sha256 or _is_edit(recorded.key, recorded, held)
 
 
 class _Found:

@@ -47,8 +47,9 @@ DELETE FROM "OpportunityCard" WHERE id = ANY($1::text[]) AND NOT starred;
 DELETE FROM "InspirationReport" WHERE id = ANY($1::text[]);
 
 -- name: replace_ledger
--- Writes a ledger entry over the one that is there. applied_at is when rows were written last: a duplicate that only
--- moves the entry's time leaves it, since the reconciler tells edits from damage by it.
+-- Writes a ledger entry over the one that is there. applied_at is when its rows were written: a duplicate that only
+-- moves the entry's time leaves it, and so does one that puts missing rows back ($16), whose own time is with them. The
+-- reconciler tells edits from damage by these times.
 INSERT INTO runferry.ledger (run_id, stage, content_sha256, produced_at, origin, authority, manifest, gaps, facts,
                              mends, settled, rows_written, batch_id, message_id, times_applied)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
@@ -57,7 +58,8 @@ ON CONFLICT (run_id, stage) DO UPDATE SET
     authority = EXCLUDED.authority, manifest = EXCLUDED.manifest, gaps = EXCLUDED.gaps, facts = EXCLUDED.facts,
     mends = EXCLUDED.mends, settled = EXCLUDED.settled, rows_written = EXCLUDED.rows_written,
     batch_id = EXCLUDED.batch_id, message_id = EXCLUDED.message_id, times_applied = EXCLUDED.times_applied,
-    applied_at = CASE WHEN EXCLUDED.times_applied > ledger.times_applied THEN now() ELSE ledger.applied_at END;
+    applied_at = CASE WHEN EXCLUDED.times_applied > ledger.times_applied AND NOT $16 THEN now()
+                      ELSE ledger.applied_at END;
 
 -- name: forget_ledger
 -- Drops the entries of runs that were deleted in the web app and are brought back by a person's word.
