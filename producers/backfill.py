@@ -167,6 +167,11 @@ class _Backfill:
                 failure = str(gave_up)
             except asyncio.CancelledError:
                 interrupted = True
+            except BaseException:
+                # The feed's thread may be waiting for this loop, which must not wait for the thread.
+                self._stop.set()
+                await asyncio.wait([feeding])
+                raise
             self._stop.set()
             try:
                 await feeding

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final, TypeVar
@@ -57,7 +58,7 @@ class DatabaseThread:
         except FutureTimeoutError:
             future.cancel()
             raise DatabaseAway(f"PostgreSQL did not answer within {timeout_s:g} s.") from None
-        except asyncio.CancelledError:
+        except FutureCancelledError:
             raise DatabaseAway("The connection was closed meanwhile.") from None
         except RunferryError:
             raise

@@ -211,8 +211,14 @@ class Lane:
                     async with self._acquire() as connection:
                         await self._transactor.rehearse(connection, replace(intake, good=(good,), bad=()))
                 except Exception as single:
-                    if fault_of(single)[0] is Fault.DATA:
-                        faults[good.body.stage] = single
+                    match fault_of(single)[0]:
+                        case Fault.DATA:
+                            faults[good.body.stage] = single
+                        case Fault.WORLD | Fault.RACE:
+                            # It says nothing about any output: the whole message is written again, once that passes.
+                            return intake
+                        case Fault.UNKNOWN:
+                            pass
         if not faults:
             faults = {good.body.stage: error for good in intake.good}
         bad = tuple(

@@ -40,6 +40,9 @@ _FINISH_AGAIN_S: Final = 600.0
 #: Safe path: the folder that we run in may well have an `ops` or a `shared` of its own.
 _REPORT: Final = (sys.executable, "-P", "-m", "ops.command", "reconcile", "--json")
 
+#: A line on stderr may hold a sentence of anybody's making.
+_LONGEST_LINE_BYTES: Final = 16 * 1024 * 1024
+
 #: Makes a report with these arguments and returns the command's exit status.
 MakeReport = Callable[[Sequence[str]], Awaitable[int]]
 
@@ -128,6 +131,7 @@ async def make_report(arguments: Sequence[str]) -> int:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        limit=_LONGEST_LINE_BYTES,
     )
     try:
         # What it says to people becomes lines of this log, which may be JSON.
@@ -147,11 +151,14 @@ async def _run(settings: Settings, parent_pid: int | None) -> None:
     scheduling = asyncio.create_task(Scheduler(resolve_stores(settings), settings, make_report).run(stop))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    while not stop.is_set():
+    while not stop.is_set() and not scheduling.done():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 1.0)
         if parent_pid is not None and os.getppid() != parent_pid:
             stop.set()
+    if scheduling.done():
+        # Nobody told it to end: by its error the process ends, and the supervisor begins another.
+        scheduling.result()
     # A report that is being made is ended with us; the next leader makes another.
     scheduling.cancel()
     await asyncio.gather(scheduling, return_exceptions=True)

@@ -55,6 +55,7 @@ GRANT SELECT ON runferry.schema_migration, runferry.phase_change TO runferry_wor
 -- The scheduler tells Prometheus how old they are, and no more of them.
 GRANT SELECT (made_at, verified_at, restored_at) ON runferry.backup TO runferry_worker;
 GRANT SELECT (id, at, passed) ON runferry.checklist_result TO runferry_worker;
+GRANT SELECT (at, action) ON runferry.audit TO runferry_worker;
 
 -- Producers: the emitter, the stage store, the outbox, the backfill. They write nothing: messages go to Redis.
 GRANT SELECT (id, "clerkId") ON "User" TO runferry_producer;

@@ -85,8 +85,9 @@ class Heartbeat:
     def _announcement(self) -> bytes:
         try:
             info = self._describe()
+            # Within the same care: a root or a reason may hold text that JSON can't.
+            return info.to_json() if info else b""
         except Exception:
             # A worker that lives but stops beating would be robbed of its messages again and again.
             _logger.exception("This worker can't describe itself")
             return b""
-        return info.to_json() if info else b""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 from real_workers import Site, until
 from writing_bench import outputs, trends
 
 from shared.broker.heartbeat import Heartbeat
+from shared.broker.registry import WorkerInfo
 from shared.broker.scripts import Scripts
 
 
@@ -20,10 +25,16 @@ def test_a_worker_that_has_committed_announces_itself_with_what_it_did(site: Sit
     assert "A heartbeat failed" not in site.log.read_text()
 
 
-def test_a_worker_that_cannot_describe_itself_still_beats(site: Site) -> None:
-    def describe() -> None:
-        raise TypeError("nothing can be said")
+def speechless() -> None:
+    raise TypeError("nothing can be said")
 
+
+def unspeakable() -> WorkerInfo:
+    return WorkerInfo("speechless", "host", 1, "0", "/data/caf\udce9", (), datetime.now(UTC))
+
+
+@pytest.mark.parametrize("describe", [speechless, unspeakable])
+def test_a_worker_that_cannot_describe_itself_still_beats(site: Site, describe: Any) -> None:
     heartbeat = Heartbeat(Scripts(site.broker.client, "runferry"), "speechless", 1_000, describe)
     try:
         until(

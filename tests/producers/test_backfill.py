@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import redis
 
+from producers.delivery_watch import DeliveryWatch
 from producers.worker_processes import WorkerProcesses
 from shared import queues
 from shared.documents import Document, content_sha256
+from shared.errors import SettingsError
 from shared.settings import Settings
 
 COMMAND = [sys.executable, "-m", "producers.command"]
@@ -428,6 +430,22 @@ def test_workers_of_its_own_that_die_are_told_with_the_end_of_their_log(
     )
     assert ended.returncode == 1, ended.stderr
     assert "the worker is sick" in ended.stdout
+
+
+def test_an_error_of_the_follower_ends_the_feed_as_well(
+    tree: Any, backfill: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed asks PostgreSQL on the follower's loop: who left it waiting there would wait for ever."""
+    for number in range(50):
+        tree.write(f"run-{number:03d}", TRENDS)
+
+    async def refused(_: Any) -> int:
+        raise SettingsError("PostgreSQL refuses the password.")
+
+    monkeypatch.setattr(DeliveryWatch, "look", refused)
+    ended = backfill("--all", "--wait")
+    assert ended.status == 2
+    assert "refuses the password" in ended.stderr
 
 
 def test_the_summary_names_so_many_and_counts_the_rest(tree: Any, backfill: Any) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import asyncpg
-from writing_bench import LOCK_TIMEOUT, QUIET, Bench, judged, outputs, trends
+from writing_bench import LOCK_TIMEOUT, QUIET, Bench, context, judged, outputs, trends
 
 from shared.ids import Stage
 from shared.verdicts import Verdict
@@ -66,6 +66,38 @@ def test_an_error_of_the_writer_itself_is_told_to_those_who_wait_and_ends_no_lan
     assert isinstance(untold.exception(), ValueError)
     assert isinstance(untold_again.exception(), ValueError)
     assert miscounted.result() == counted.result() == {Stage.TRENDS: Verdict.APPLIED}
+
+
+def test_a_world_that_breaks_while_the_bad_output_is_looked_for_condemns_none(bench: Bench) -> None:
+    refusals: list[Exception] = [asyncpg.DataError("one of them can't be stored")]
+    outages: list[Exception] = [asyncpg.CannotConnectNowError("the database system is starting up")]
+
+    class Stormy(Transactor):
+        async def write(
+            self, connection: asyncpg.Connection, batch: Sequence[Intake | Undeliverable]
+        ) -> list[Mapping[Stage, Verdict]]:
+            if refusals:
+                raise refusals.pop()
+            return await super().write(connection, batch)
+
+        async def rehearse(self, connection: asyncpg.Connection, intake: Intake) -> None:
+            if outages:
+                raise outages.pop()
+            await super().rehearse(connection, intake)
+
+    async def commit(connection: asyncpg.Connection) -> Item:
+        async with asyncpg.create_pool(bench.dsn, min_size=1, max_size=1) as pool:
+            lane = Lane(Stormy(QUIET, LOCK_TIMEOUT, "host:1"), pool.acquire, _is_whole, Pause(), CommitStats())
+            item = Item(judged(outputs("run-a", (2, trends(), 0), (4, context(), 0))), Future())
+            lane.put(item)
+            running = asyncio.create_task(lane.run())
+            async with asyncio.timeout(30):
+                await asyncio.wrap_future(item.done)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return item
+
+    assert bench.do(commit).done.result() == {Stage.TRENDS: Verdict.APPLIED, Stage.CONTEXT: Verdict.APPLIED}
 
 
 async def _is_whole() -> None:
